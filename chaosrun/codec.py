@@ -1,0 +1,59 @@
+"""How typed values become plain data and come back: the one place that knows msgspec's hooks.
+
+Law: what is decoded was checked. A Secret cannot be encoded (law L9).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from chaosrun.units import JSON, Secret, Unit
+
+T = TypeVar("T")
+
+
+def _encode_unit(value: Any) -> JSON:
+    if isinstance(value, Unit):
+        return str(value)
+    if isinstance(value, Secret):
+        raise TypeError("a secret cannot be serialised")
+    raise NotImplementedError(f"{type(value).__name__} has no plain form")
+
+
+def _decode_unit(kind: type, value: Any) -> Any:
+    if isinstance(kind, type) and issubclass(kind, Unit):
+        return value if isinstance(value, kind) else kind.parse(value)
+    raise NotImplementedError(f"{kind!r} cannot be read")
+
+
+def to_plain(value: Any) -> JSON:
+    """Plain JSON-compatible data of a typed value."""
+    return msgspec.to_builtins(value, enc_hook=_encode_unit)
+
+
+def from_plain(data: JSON, kind: type[T]) -> T:
+    """A typed value of plain data. Raises msgspec.ValidationError, whose text ends in a path."""
+    return msgspec.convert(data, kind, dec_hook=_decode_unit)
+
+
+def to_json(value: Any) -> bytes:
+    """One line of JSON, without spaces."""
+    return msgspec.json.encode(value, enc_hook=_encode_unit)
+
+
+def from_json(text: bytes | str, kind: type[T]) -> T:
+    """A typed value of JSON text. Raises msgspec.DecodeError or ValidationError."""
+    return msgspec.json.decode(text, type=kind, dec_hook=_decode_unit)
+
+
+def json_schema(kind: Any) -> dict[str, JSON]:
+    """The JSON Schema (2020-12) of a typed value, with units' patterns and examples."""
+
+    def hook(unit: type) -> dict[str, JSON]:
+        if issubclass(unit, Unit):
+            return dict(unit.json_schema)
+        raise NotImplementedError(f"{unit!r} has no schema")
+
+    return msgspec.json.schema(kind, schema_hook=hook)
