@@ -5,6 +5,7 @@ Law: what is decoded was checked. A Secret cannot be encoded (law L9).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -56,4 +57,10 @@ def json_schema(kind: Any) -> dict[str, JSON]:
             return dict(unit.json_schema)
         raise NotImplementedError(f"{unit!r} has no schema")
 
-    return msgspec.json.schema(kind, schema_hook=hook)
+    # msgspec writes a default without asking a hook, and so stops at a unit: lend it ours.
+    plain = msgspec._json_schema.to_builtins  # type: ignore[attr-defined]
+    msgspec._json_schema.to_builtins = partial(plain, enc_hook=_encode_unit)  # type: ignore[attr-defined]
+    try:
+        return msgspec.json.schema(kind, schema_hook=hook)
+    finally:
+        msgspec._json_schema.to_builtins = plain  # type: ignore[attr-defined]

@@ -20,6 +20,7 @@ from chaosrun.errors import Rejected
 from chaosrun.fault import AnyFault, Found
 from chaosrun.gate import AnyGate
 from chaosrun.probe import AnyProbe
+from chaosrun.units import JSON
 
 GROUP = "chaosrun.providers"
 
@@ -30,7 +31,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     `connect` (module:function) makes the client that faults, probes and gates are given;
     it takes no arguments and must not touch the network. `close` is called on the client
     where it has such a method. `sweep` (module:function(client) -> iterable of Found) finds
-    marks on targets; every provider with faults has one. `needs` are modules that must be
+    marks on targets; every provider with faults has one. `secrets` (module:function(argument)
+    -> str) are sources of secrets, named as in `secrets: {token: {NAME: argument}}`. `needs` are modules that must be
     importable, and `extra` the extra of chaosrun that installs them.
     """
 
@@ -40,6 +42,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     faults: Mapping[str, str] = {}
     probes: Mapping[str, str] = {}
     gates: Mapping[str, str] = {}
+    secrets: Mapping[str, str] = {}
     connect: str = ""
     sweep: str = ""
     needs: tuple[str, ...] = ()
@@ -125,8 +128,14 @@ def gate(name: str) -> type[AnyGate]:
     return cast("type[AnyGate]", _load("gates", "gate", name))
 
 
+@cache
+def secret_source(name: str) -> Callable[[JSON], str]:
+    """The source of secrets of that name: takes its argument and returns the secret."""
+    return cast("Callable[[JSON], str]", _load("secrets", "secret source", name))
+
+
 def provider_of(table: str, name: str) -> Provider:
-    """The provider whose `faults`, `probes` or `gates` hold `name`. Raises Rejected."""
+    """The provider whose `faults`, `probes`, `gates` or `secrets` hold `name`. Raises Rejected."""
     found = _find(table, name)
     if found is None:
         raise Rejected(f"no provider has {table} named {name!r}")
@@ -134,5 +143,5 @@ def provider_of(table: str, name: str) -> Provider:
 
 
 def names(table: str) -> tuple[str, ...]:
-    """Every known name of `faults`, `probes` or `gates`, sorted."""
+    """Every known name in that table, sorted."""
     return tuple(sorted(name for p in all_providers() for name in getattr(p, table)))
