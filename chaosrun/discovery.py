@@ -28,12 +28,12 @@ GROUP = "chaosrun.providers"
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """What one package adds. Tables map a name to `module:Class`, relative to the package.
 
-    `connect` (module:function) makes the client that faults, probes and gates are given;
-    it takes no arguments and must not touch the network. `close` is called on the client
-    where it has such a method. `sweep` (module:function(client) -> iterable of Found) finds
+    `connect` (module:function) makes the client that faults, probes and gates are given; it
+    takes no arguments and must not touch the network. The client's `close()` is called at
+    the end where it has one. `sweep` (module:function(client) -> iterable of Found) finds
     marks on targets; every provider with faults has one. `secrets` (module:function(argument)
-    -> str) are sources of secrets, named as in `secrets: {token: {NAME: argument}}`. `needs` are modules that must be
-    importable, and `extra` the extra of chaosrun that installs them.
+    -> str) are sources of secrets, used as `secrets: {token: {NAME: argument}}`. `needs` are
+    modules that must be importable, and `extra` the extra of chaosrun that installs them.
     """
 
     name: str
