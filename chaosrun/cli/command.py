@@ -55,7 +55,7 @@ class Command(click.Command):
         self.examples = examples
         self.params.extend(common_options())
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_examples(self.examples, formatter)
 
 
@@ -70,7 +70,7 @@ class Group(click.Group):
         self.examples = examples
         self.params.extend(common_options())
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_examples(self.examples, formatter)
 
     def resolve_command(
@@ -133,6 +133,16 @@ def parse_sets(sets: tuple[str, ...]) -> dict[str, str]:
     return values
 
 
+def duration(text: str) -> float:
+    """The seconds of a duration given on the command line."""
+    from chaosrun.units import Duration
+
+    try:
+        return Duration.parse(text).seconds
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
 @contextmanager
 def opened(url: str | None) -> Iterator[Journal]:
     """The journal at `url` or the default one, closed at the end."""
@@ -179,7 +189,7 @@ class RunName(click.ParamType[str]):
     name = "run"
 
     def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
+        self, ctx: click.Context, _param: click.Parameter, incomplete: str
     ) -> list[Any]:
         from click.shell_completion import CompletionItem
 
@@ -191,7 +201,5 @@ class RunName(click.ParamType[str]):
         except ChaosrunError:
             return []
         return [CompletionItem("last")] * "last".startswith(incomplete) + [
-            CompletionItem(row.run, help=row.name)
-            for row in rows
-            if row.run.startswith(incomplete)
+            CompletionItem(row.run, help=row.name) for row in rows if row.run.startswith(incomplete)
         ]

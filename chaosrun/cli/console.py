@@ -56,6 +56,9 @@ class Console:
         """One line, or several, on standard output."""
         sys.stdout.write(text + "\n")
 
+    def flush(self) -> None:
+        sys.stdout.flush()
+
     def note(self, text: str) -> None:
         """A line for the person, on standard error."""
         sys.stdout.flush()

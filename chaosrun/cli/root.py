@@ -66,17 +66,17 @@ chaosrun status                               is anything still in place?
 class LazyGroup(Group):
     """The group that imports a command's module when that command is named."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _ctx: click.Context) -> list[str]:
         return [name for section in SECTIONS.values() for name in section]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if not any(cmd_name in section for section in SECTIONS.values()):
             return None
         from importlib import import_module
 
         return import_module(f"chaosrun.cli.{cmd_name}").command  # type: ignore[no-any-return]
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(12), text) for name, text in commands.items()])
@@ -156,7 +156,7 @@ def _invoke(words: list[str], console: Console) -> int:
             raise
         show_error(console, error)
         return exit_code(error)
-    except Exception as error:  # noqa: BLE001 - the top of the command line
+    except Exception as error:  # the top of the command line
         if console.debug:
             raise
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -185,5 +185,3 @@ def _forget_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
-
-
