@@ -1,0 +1,506 @@
+"""The loop: one inbox, many runs, a bounded pool of workers, a deadline on every effect.
+
+Laws kept here: an injection starts only when its lease is durable (L1); reverts wait for
+nothing, not even for the journal (L2, L5); every wait is on the inbox, and an effect that
+exceeds its deadline becomes an event all the same (L5). What could not be journaled stops
+its run: nothing more is injected, and what is owed is reverted.
+
+An event is folded as soon as it is known and written at once by the writer's thread;
+`decide` sees the fold. Only `Inject` waits until the writer has caught up, so a driver that
+lost its run to another (SequenceTaken) cannot inject.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import copy_context
+from math import inf
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import msgspec
+
+import chaosrun
+from chaosrun import commands
+from chaosrun import events as e
+from chaosrun.clock import steady_clock
+from chaosrun.errors import ChaosrunError, JournalUnavailable, SequenceTaken, TargetLocked
+from chaosrun.events import AnyEvent, Failure, Verdict
+from chaosrun.journal import Journal
+from chaosrun.perform import Clock, Performer, failed
+from chaosrun.run import Run, decide, evolve, fold
+from chaosrun.run.effects import (
+    AnyEffect,
+    Inject,
+    LookRestored,
+    Record,
+    Revert,
+    Sample,
+)
+from chaosrun.spec import Experiment
+from chaosrun.units import JSON
+from chaosrun.workers import Job, Workers
+
+Observer = Callable[[str, int, AnyEvent], None]
+"""Called with (run, sequence, event) once the event is durable. Must be quick, must not raise."""
+
+_POLL_SECONDS = 0.2
+_CANCEL_GRACE = 2.0
+_JOURNAL_RETRY = 0.5
+_JOURNAL_PATIENCE = 15.0
+
+
+class Flight:
+    """An effect that was started and has not ended."""
+
+    __slots__ = ("cancellation", "deadline", "effect", "job", "started")
+
+    def __init__(self, effect: AnyEffect, started: float, deadline: float) -> None:
+        self.effect = effect
+        self.started = started
+        self.deadline = deadline
+        self.cancellation = commands.Cancellation()
+        self.job: Job | None = None
+
+
+class Drive:
+    """A run that this engine drives: its fold, what is not durable yet, what is in flight."""
+
+    __slots__ = ("durable", "flights", "given_up", "pending", "run", "unwritten_since", "wake")
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.durable = run
+        self.pending: list[AnyEvent] = []
+        self.flights: dict[AnyEffect, Flight] = {}
+        self.given_up: set[Flight] = set()
+        self.wake = 0.0
+        self.unwritten_since: float | None = None
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A message: an effect's event."""
+
+    run: str
+    flight: Any
+    event: AnyEvent
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A message: stop this run, or every run with `run` empty."""
+
+    run: str
+    verdict: Verdict
+    by: str
+    reason: str
+    signal: int = 0
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A message: what became of the batches handed to the writer."""
+
+    outcomes: list[tuple[str, int, Exception | None]]
+
+
+class Engine:
+    """Drives runs until each has finished. One engine is one driver, known to the journal."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        driver: str | None = None,
+        observers: Sequence[Observer] = (),
+        workers: int = 64,
+        clock: Clock | None = None,
+    ) -> None:
+        self.driver = driver or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._journal = journal
+        self._observers = tuple(observers)
+        self._clock = clock or steady_clock()
+        self._performer = Performer(journal, self._clock)
+        self._workers = Workers(workers)
+        self._inbox: SimpleQueue[Ended | Asked | Written] = SimpleQueue()
+        self._drives: dict[str, Drive] = {}
+        self._dirty: set[str] = set()
+        self._wakes: list[tuple[float, str]] = []
+        self._deadlines: list[tuple[float, int, str, Flight]] = []
+        self._outbox: SimpleQueue[list[tuple[str, int, list[AnyEvent]]] | None] = SimpleQueue()
+        self._writing = False
+        self._retry_at = 0.0
+        self._closed = threading.Event()
+        self._results: dict[str, e.Finished] = {}
+        self._threads_started = False
+        self._registered = False
+
+    # --- what a caller does ---------------------------------------------------------------
+
+    def start(
+        self,
+        experiment: Experiment,
+        *,
+        seed: int,
+        digest: str = "",
+        source: str = "",
+        parameters: Mapping[str, JSON] | None = None,
+        targets: Mapping[str, tuple[str, ...]] | None = None,
+        run: str | None = None,
+    ) -> str:
+        """Take on a new run and return its id. Its first event is durable on return.
+
+        Raises JournalUnavailable when it cannot be journaled: then there is no such run.
+        """
+        self._register()
+        now = self._clock()
+        name = run or new_run_id(now)
+        started = e.Started(
+            at=now, run=name, experiment=experiment, digest=digest, seed=seed,
+            driver=self.driver, version=chaosrun.__version__, source=source,
+            parameters=dict(parameters or {}), targets=dict(targets or {}),
+        )  # fmt: skip
+        self._journal.append(name, 0, [started])
+        self._adopt(name, fold([started]))
+        self._observe(name, 0, started)
+        return name
+
+    def resume(self, run: str, reason: str) -> None:
+        """Take up a run that its driver left, to revert what it owes.
+
+        Raises SequenceTaken when another driver was quicker.
+        """
+        self._register()
+        state = fold(self._journal.events(run))
+        resumed = e.Resumed(at=max(self._clock(), state.at), driver=self.driver, reason=reason)
+        self._journal.append(run, state.sequence, [resumed])
+        self._adopt(run, evolve(state, resumed))
+        self._observe(run, state.sequence, resumed)
+
+    def stop(self, run: str, verdict: Verdict, by: str, reason: str, signal: int = 0) -> None:
+        """Ask a run to stop and revert. May be called from any thread or signal handler."""
+        self._inbox.put(Asked(run, verdict, by, reason, signal))
+
+    def stop_all(self, verdict: Verdict, by: str, reason: str, signal: int = 0) -> None:
+        """Ask every run to stop and revert. May be called from any thread or signal handler."""
+        self._inbox.put(Asked("", verdict, by, reason, signal))
+
+    def run_of(self, run: str) -> Run:
+        """The present fold of a run that this engine drives."""
+        return self._drives[run].run
+
+    def loop(self) -> dict[str, e.Finished]:
+        """Drive until every run has finished, and return how each ended."""
+        self._start_threads()
+        while self._drives:
+            self._turn()
+        results, self._results = self._results, {}
+        return results
+
+    def close(self) -> None:
+        """End the engine's threads and clients. The journal stays open: it is the caller's."""
+        self._closed.set()
+        self._outbox.put(None)
+        self._workers.close()
+        self._performer.close()
+
+    # --- one turn -------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        for message in self._messages():
+            match message:
+                case Ended():
+                    self._ended(message)
+                case Asked():
+                    self._asked(message)
+                case Written():
+                    self._written(message)
+        now = self._clock()
+        self._expire(now)
+        while self._wakes and self._wakes[0][0] <= now:
+            self._dirty.add(heapq.heappop(self._wakes)[1])
+        dirty, self._dirty = self._dirty, set()
+        for name in dirty:
+            if name in self._drives:
+                self._act(name, self._drives[name])
+        self._write()
+
+    def _messages(self) -> Iterable[Ended | Asked | Written]:
+        """Wait for the first message or the next time that matters; then take all there are."""
+        times = [self._wakes[0][0]] if self._wakes else []
+        if self._deadlines:
+            times.append(self._deadlines[0][0])
+        if not self._writing and any(d.pending for d in self._drives.values()):
+            times.append(self._retry_at)
+        wait = 0.0 if self._dirty else max(0.0, min(times, default=inf) - self._clock())
+        found = []
+        with contextlib.suppress(Empty):
+            found.append(self._inbox.get(timeout=min(wait, 3600.0)))
+            while True:
+                found.append(self._inbox.get_nowait())
+        return found
+
+    def _ended(self, message: Ended) -> None:
+        drive = self._drives.get(message.run)
+        flight: Flight = message.flight
+        if drive is None:
+            return
+        if flight in drive.given_up:
+            drive.given_up.discard(flight)
+            event = message.event
+            if isinstance(event, e.Injected | e.InjectFailed):
+                self._happened(message.run, drive, msgspec.structs.replace(event, late=True))
+            return
+        if drive.flights.get(flight.effect) is flight:
+            del drive.flights[flight.effect]
+            self._happened(message.run, drive, message.event)
+
+    def _asked(self, message: Asked) -> None:
+        names = [message.run] if message.run else list(self._drives)
+        for name in names:
+            drive = self._drives.get(name)
+            if drive is None or drive.run.finished:
+                continue
+            event = e.StopRequested(
+                at=self._clock(), verdict=message.verdict, by=message.by,
+                reason=message.reason, signal=message.signal,
+            )  # fmt: skip
+            self._happened(name, drive, event)
+
+    def _happened(self, name: str, drive: Drive, event: AnyEvent) -> None:
+        drive.run = evolve(drive.run, event)
+        drive.pending.append(event)
+        self._dirty.add(name)
+
+    def _expire(self, now: float) -> None:
+        """Give up effects past their deadline: they may have happened, and nobody waits."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, _, name, flight = heapq.heappop(self._deadlines)
+            drive = self._drives.get(name)
+            if drive is None or drive.flights.get(flight.effect) is not flight:
+                continue
+            if flight.deadline > now:  # it was put off
+                continue
+            del drive.flights[flight.effect]
+            drive.given_up.add(flight)
+            flight.cancellation.cancel()
+            if flight.job:
+                flight.job.give_up()
+            said = f"no answer within {now - flight.started:.3g}s"
+            event = failed(flight.effect, Failure.INDETERMINATE, said, flight.started)
+            self._happened(name, drive, msgspec.structs.replace(event, at=now))
+
+    # --- deciding and acting --------------------------------------------------------------
+
+    def _act(self, name: str, drive: Drive) -> None:
+        now = self._clock()
+        decision = decide(drive.run, now)
+        while (record := _first_record(decision.effects)) is not None:
+            self._happened(name, drive, record.event)
+            decision = decide(drive.run, now)
+        if drive.run.finished is not None:
+            self._abandon(drive)
+            self._finish_if_written(name, drive)
+            return
+        wanted = set(decision.effects)
+        for effect, flight in drive.flights.items():
+            if effect not in wanted:
+                self._cancel(name, flight, now)
+        for effect in decision.effects:
+            if effect not in drive.flights and self._may_start(drive, effect):
+                self._begin(name, drive, effect, now)
+        if decision.wake < inf and decision.wake != drive.wake:
+            drive.wake = decision.wake
+            heapq.heappush(self._wakes, (decision.wake, name))
+
+    def _may_start(self, drive: Drive, effect: AnyEffect) -> bool:
+        match effect:
+            case Inject():
+                return not drive.pending  # law L1: the lease, and all before it, is durable
+            case Revert(lease) | LookRestored(lease):
+                return Inject(lease) not in drive.flights
+        return True
+
+    def _begin(self, name: str, drive: Drive, effect: AnyEffect, now: float) -> None:
+        try:
+            seconds = self._performer.seconds(drive.run, effect)
+        except ChaosrunError as error:
+            event = failed(effect, Failure.REFUSED, str(error), now, error.hint)
+            self._happened(name, drive, event)
+            return
+        flight = Flight(effect, now, now + seconds)
+        drive.flights[effect] = flight
+        run, inbox, performer = drive.run, self._inbox, self._performer
+
+        def work() -> None:
+            commands.current.set(flight.cancellation)
+            inbox.put(Ended(name, flight, performer.perform(run, effect)))
+
+        context = copy_context()
+        urgent = isinstance(effect, Inject | Revert | LookRestored)
+        flight.job = self._workers.submit(lambda: context.run(work), urgent=urgent)
+        heapq.heappush(self._deadlines, (flight.deadline, id(flight), name, flight))
+
+    def _cancel(self, name: str, flight: Flight, now: float) -> None:
+        """End an effect that is no longer wanted: its commands now, its wait soon."""
+        if flight.cancellation.cancelled or isinstance(flight.effect, Sample):
+            return  # a sample that nobody wants is let run out: it only reads
+        flight.cancellation.cancel()
+        if flight.deadline > now + _CANCEL_GRACE:
+            flight.deadline = now + _CANCEL_GRACE
+            heapq.heappush(self._deadlines, (flight.deadline, id(flight), name, flight))
+
+    def _abandon(self, drive: Drive) -> None:
+        for flight in drive.flights.values():
+            flight.cancellation.cancel()
+            if flight.job:
+                flight.job.give_up()
+        drive.flights.clear()
+
+    # --- the journal ------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        if self._writing or self._clock() < self._retry_at:
+            return
+        batch = [
+            (n, d.durable.sequence, list(d.pending)) for n, d in self._drives.items() if d.pending
+        ]
+        if batch:
+            self._writing = True
+            self._outbox.put(batch)
+
+    def _written(self, message: Written) -> None:
+        self._writing = False
+        for name, count, error in message.outcomes:
+            drive = self._drives.get(name)
+            if drive is None:
+                continue
+            match error:
+                case None:
+                    self._made_durable(name, drive, count)
+                case SequenceTaken():
+                    self._abandon(drive)  # another driver has the run: nothing here may act
+                    self._drop(name, drive, Verdict.ERROR, "another driver took the run over")
+                case TargetLocked():
+                    self._denied(name, drive, error)
+                case _:
+                    self._not_written(name, drive, error)
+            self._dirty.add(name)
+
+    def _made_durable(self, name: str, drive: Drive, count: int) -> None:
+        drive.unwritten_since = None
+        written, drive.pending = drive.pending[:count], drive.pending[count:]
+        for event in written:
+            sequence = drive.durable.sequence
+            drive.durable = evolve(drive.durable, event)
+            self._observe(name, sequence, event)
+        if drive.run.finished is not None:
+            self._finish_if_written(name, drive)
+
+    def _denied(self, name: str, drive: Drive, error: TargetLocked) -> None:
+        """The lease was not granted: fold again with the denial in its place."""
+        events, drive.pending, drive.run = drive.pending, [], drive.durable
+        for event in events:
+            if isinstance(event, e.Leased) and error.target in {t.key for t in event.hold.targets}:
+                event = e.LeaseDenied(
+                    at=event.at, step=event.step, target=error.target, holder=error.holder
+                )
+            drive.run = evolve(drive.run, event)
+            drive.pending.append(event)
+
+    def _not_written(self, name: str, drive: Drive, error: Exception) -> None:
+        """What cannot be journaled is not injected; what is owed is reverted all the same."""
+        now = self._clock()
+        self._retry_at = now + _JOURNAL_RETRY
+        if drive.unwritten_since is None:
+            drive.unwritten_since = now
+            event = e.StopRequested(at=now, verdict=Verdict.ERROR, by="journal", reason=str(error))
+            self._happened(name, drive, event)
+        given_up = now - drive.unwritten_since > _JOURNAL_PATIENCE
+        if given_up and drive.run.finished is not None:
+            self._drop(name, drive, drive.run.finished.verdict, f"not journaled: {error}")
+
+    def _finish_if_written(self, name: str, drive: Drive) -> None:
+        if drive.pending or drive.run.finished is None:
+            return
+        finished = drive.run.finished
+        self._drop(name, drive, finished.verdict, finished.reason)
+
+    def _drop(self, name: str, drive: Drive, verdict: Verdict, reason: str) -> None:
+        at = drive.run.at
+        self._results[name] = e.Finished(at=at, verdict=verdict, reason=reason)
+        del self._drives[name]
+        self._performer.forget(name)
+
+    def _observe(self, name: str, sequence: int, event: AnyEvent) -> None:
+        for observer in self._observers:
+            observer(name, sequence, event)
+
+    # --- threads --------------------------------------------------------------------------
+
+    def _register(self) -> None:
+        if not self._registered:
+            self._journal.register(self.driver)
+            self._registered = True
+
+    def _adopt(self, name: str, run: Run) -> None:
+        self._drives[name] = Drive(run)
+        self._dirty.add(name)
+
+    def _start_threads(self) -> None:
+        if self._threads_started:
+            return
+        self._threads_started = True
+        for target in (self._writer, self._listener):
+            threading.Thread(target=target, name=target.__name__, daemon=True).start()
+
+    def _writer(self) -> None:
+        """Write what the loop hands over; many runs with one sync to disk."""
+        while (batch := self._outbox.get()) is not None:
+            errors: list[Exception | None]
+            try:
+                errors = self._journal.append_many(batch)
+            except ChaosrunError as error:
+                errors = [error] * len(batch)
+            outcomes = [
+                (name, len(events), error)
+                for (name, _, events), error in zip(batch, errors, strict=True)
+            ]
+            self._inbox.put(Written(outcomes))
+
+    def _listener(self) -> None:
+        """Listen for aborts and for the halt switch. A switch that cannot be read is on (L10)."""
+        seen, halted, misses = 0, False, 0
+        while not self._closed.wait(_POLL_SECONDS):
+            try:
+                halt = self._journal.halt()
+                requests = self._journal.requests(seen)
+                misses = 0
+            except JournalUnavailable as error:
+                misses += 1
+                if misses == 2:
+                    reason = f"the halt switch cannot be read: {error}"
+                    self.stop_all(Verdict.CANCELLED, "halt", reason)
+                continue
+            for request in requests:
+                seen = request.id
+                self.stop(request.run, Verdict.CANCELLED, request.by, request.reason)
+            if halt and not halted:
+                self.stop_all(Verdict.CANCELLED, f"halt by {halt.by}", halt.reason)
+            halted = halt is not None
+
+
+def _first_record(effects: tuple[AnyEffect, ...]) -> Record | None:
+    return next((effect for effect in effects if isinstance(effect, Record)), None)
+
+
+def new_run_id(now: float) -> str:
+    """A new run's id: when it began, to the second in UTC, and a few random letters."""
+    import time
+
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    return f"{stamp}-{uuid.uuid4().hex[:6]}"

@@ -1,0 +1,77 @@
+"""Limits: how much an experiment may touch. Pure.
+
+Law (L4): what cannot be measured is over the limit. Each limit says what was measured,
+the rule it met, and what would make it pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from chaosrun.fault import Hold
+from chaosrun.spec import Limits, Step, method_seconds
+from chaosrun.units import Share, format_seconds
+
+HALF = Share(0.5)
+
+
+class LimitMeasured(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit against what the plan would touch."""
+
+    limit: str
+    within: bool
+    measured: str
+    rule: str
+    hint: str = ""
+    step: str = ""
+
+
+def measure(
+    limits: Limits, steps: tuple[Step, ...], holds: Mapping[str, Hold]
+) -> tuple[LimitMeasured, ...]:
+    """Every limit of an experiment, for the holds of its planned steps (by step name)."""
+    planned = [(step, holds[step.name]) for step in steps if step.name in holds]
+    shares = [_share(limits, step, hold) for step, hold in planned]
+    touched = {target.key for _, hold in planned for target in hold.targets}
+    seconds = method_seconds(steps)
+    return (
+        *shares,
+        LimitMeasured(
+            limit="targets",
+            within=len(touched) <= limits.targets,
+            measured=f"{len(touched)} targets over all steps",
+            rule=f"at most {limits.targets}",
+            hint="pick fewer, or raise limits.targets",
+        ),
+        LimitMeasured(
+            limit="duration",
+            within=seconds <= limits.duration.seconds,
+            measured=f"faults in place for {format_seconds(seconds)}",
+            rule=f"at most {limits.duration}",
+            hint="hold for less, or raise limits.duration",
+        ),
+    )
+
+
+def _share(limits: Limits, step: Step, hold: Hold) -> LimitMeasured:
+    count, population = len(hold.targets), hold.population
+    largest = limits.share or HALF
+    if population < 1 or count > population:
+        within, measured = False, f"{count} targets of an unknown population"
+    else:
+        alone = limits.share is None and population == 1
+        within = alone or count / population <= largest.fraction + 1e-9
+        measured = f"{count} of {population} ({Share(count / population)})"
+    rule = f"at most {largest}" + (
+        "" if limits.share else " of two or more, as limits.share is unset"
+    )
+    return LimitMeasured(
+        limit="share",
+        within=within,
+        measured=measured,
+        rule=rule,
+        hint="pick fewer, or set limits.share",
+        step=step.name,
+    )

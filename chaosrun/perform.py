@@ -1,0 +1,334 @@
+"""The only edge: an effect is performed here and becomes an event, whatever happens.
+
+Law (L9): secrets are put in just before a call and scrubbed from all that comes back.
+Every exception becomes an event that says whether it may have happened; the one broad
+`except` of the engine is in `Performer.perform`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from chaosrun import arguments, discovery, expression
+from chaosrun import events as e
+from chaosrun.codec import from_plain, to_plain
+from chaosrun.errors import ChaosrunError, Indeterminate, JournalUnavailable, Refused, Transient
+from chaosrun.events import AnyEvent, Failure, Outcome
+from chaosrun.fault import AnyFault, Hold
+from chaosrun.gate import Measured
+from chaosrun.journal import Journal
+from chaosrun.probe import AnyProbe
+from chaosrun.run import Run
+from chaosrun.run.effects import (
+    HALT_GATE,
+    AnyEffect,
+    Inject,
+    LookForEffect,
+    LookRestored,
+    MeasureGate,
+    Plan,
+    Record,
+    Revert,
+    Sample,
+)
+from chaosrun.secrets import Secrets, scrub, substitute
+from chaosrun.spec import Check, Experiment, Guard, Step
+from chaosrun.units import JSON
+
+Clock = Callable[[], float]
+_LONGEST_TEXT = 200
+_MOST_ITEMS = 20
+_GATE_SECONDS = 10.0
+
+
+class _Sampler(msgspec.Struct, frozen=True):
+    probe: AnyProbe
+    expression: expression.Expression
+    client: Any
+
+
+class Performer:
+    """Performs effects for many runs. Thread-safe; clients are shared, one a provider."""
+
+    def __init__(self, journal: Journal | None, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._lock = Lock()
+        self._clients: dict[str, Any] = {}
+        self._secrets: dict[str, Secrets] = {}
+        self._samplers: dict[tuple[str, str, str], _Sampler] = {}
+        self._seconds: dict[tuple[str, str, str], float] = {}
+
+    def perform(self, run: Run, effect: AnyEffect) -> AnyEvent:
+        """Do it, and return what happened. Never raises; may block, but see `seconds`."""
+        began = self._clock()
+        try:
+            event = self._do(run, effect, began)
+        except ChaosrunError as error:
+            event = failed(effect, _failure(error), str(error), began, error.hint)
+        except Exception as error:  # noqa: BLE001 - the edge: a bug must become an event
+            said = f"{type(error).__name__}: {error}"
+            event = failed(effect, Failure.BUG, said, began)
+        event = replace(event, at=self._clock())
+        secrets = self._secrets.get(run.id)
+        if secrets is not None and secrets.known:
+            plain = scrub(to_plain(event), secrets.known)
+            event = from_plain(plain, cast("type[AnyEvent]", AnyEvent))
+        return event
+
+    def seconds(self, run: Run, effect: AnyEffect) -> float:
+        """The longest that this effect may take, in seconds."""
+        match effect:
+            case Sample():
+                key = (run.id, effect.subject, effect.name)
+                if key not in self._seconds:
+                    needed = arguments.probe_of(_subject(run, effect)).time_needed
+                    self._seconds[key] = needed.seconds
+                return self._seconds[key]
+            case MeasureGate(index=index):
+                if index == HALT_GATE:
+                    return _GATE_SECONDS
+                name, given = _gate(run.spec.gates[index])
+                return arguments.gate_of(name, given).time_needed.seconds
+            case Plan(step=name):
+                return run.steps[name].step.timeout.seconds
+            case Inject(lease) | LookForEffect(lease) | Revert(lease) | LookRestored(lease):
+                step = run.step_of(lease)
+                return step.step.timeout.seconds if step else _GATE_SECONDS
+            case Record():
+                return 0.0
+
+    def plan(
+        self, run_id: str, experiment: Experiment, step: Step, seed: int
+    ) -> e.Planned | e.PlanFailed:
+        """Choose a step's targets outside of any run. Reads only."""
+        run = Run(id=run_id, experiment=experiment, seed=seed)
+        return cast("e.Planned | e.PlanFailed", self.perform(run, Plan(step.name)))
+
+    def measure(self, run_id: str, experiment: Experiment, index: int) -> e.GateMeasured:
+        """Ask a gate outside of any run; `HALT_GATE` is the halt switch."""
+        run = Run(id=run_id, experiment=experiment)
+        return cast("e.GateMeasured", self.perform(run, MeasureGate(index)))
+
+    def forget(self, run: str) -> None:
+        """Drop what was kept for a run that has ended: its secrets above all."""
+        with self._lock:
+            self._secrets.pop(run, None)
+            for cache in (self._samplers, self._seconds):
+                for key in [key for key in cache if key[0] == run]:
+                    del cache[key]
+
+    def close(self) -> None:
+        """Close every client."""
+        for client in self._clients.values():
+            if hasattr(client, "close"):
+                client.close()
+
+    # --- the effects --------------------------------------------------------------------
+
+    def _do(self, run: Run, effect: AnyEffect, began: float) -> AnyEvent:
+        match effect:
+            case MeasureGate(index, step):
+                return self._measure(run, index, step)
+            case Plan(step, final):
+                return self._plan(run, step, final)
+            case Sample():
+                return self._sample(run, effect, began)
+            case Inject(lease):
+                self._refuse_when_halted()
+                kind, hold, client = self._held(run, lease)
+                kind.inject(hold, client)
+                return e.Injected(at=0, lease=lease)
+            case LookForEffect(lease):
+                kind, hold, client = self._held(run, lease)
+                seen = kind.took_effect(hold, client)
+                if not seen.seen:
+                    return e.EffectNotSeen(at=0, lease=lease, detail=seen.detail)
+                return e.EffectSeen(at=0, lease=lease, detail=seen.detail, measured=seen.measured)
+            case Revert(lease):
+                kind, hold, client = self._held(run, lease)
+                kind.revert(hold, client)
+                return e.Reverted(at=0, lease=lease)
+            case LookRestored(lease):
+                kind, hold, client = self._held(run, lease)
+                seen = kind.restored(hold, client)
+                if not seen.seen:
+                    return e.NotRestored(at=0, lease=lease, detail=seen.detail)
+                return e.Restored(at=0, lease=lease, detail=seen.detail, measured=seen.measured)
+            case Record(event):
+                return event
+
+    def _measure(self, run: Run, index: int, step: str) -> e.GateMeasured:
+        if index == HALT_GATE:
+            return self._measure_halt(step)
+        name, given = _gate(run.spec.gates[index])
+        gate = arguments.gate_of(name, substitute(given, self._secrets_of(run)))
+        found: Measured = gate.measure(self._client("gates", name))
+        return e.GateMeasured(
+            at=0, gate=name, index=index, step=step, open=found.open,
+            measured=found.measured, rule=found.rule, hint=found.hint,
+        )  # fmt: skip
+
+    def _measure_halt(self, step: str) -> e.GateMeasured:
+        halt = self._journal.halt() if self._journal else None
+        measured = f"halted by {halt.by}: {halt.reason}" if halt else "the halt switch is off"
+        return e.GateMeasured(
+            at=0, gate="halt", index=HALT_GATE, step=step, open=halt is None, measured=measured,
+            rule="the halt switch must be off", hint="chaosrun halt off" if halt else "",
+        )  # fmt: skip
+
+    def _refuse_when_halted(self) -> None:
+        if self._journal and (halt := self._journal.halt()):
+            raise Refused(f"halted by {halt.by}: {halt.reason}", hint="chaosrun halt off")
+
+    def _plan(self, run: Run, name: str, final: bool) -> e.Planned:
+        step = next(s for s in run.spec.method if s.name == name)
+        lookup = self._secrets_of(run)
+        fault = arguments.fault_of(
+            replace(
+                step, target=substitute(step.target, lookup), with_=substitute(step.with_, lookup)
+            )
+        )
+        rng = random.Random(f"{run.seed}/{name}")
+        hold = fault.plan(self._client("faults", step.fault), rng)
+        hold = replace(hold, fault=step.fault, reversal=fault.reversal, expiry=fault.expiry)
+        return e.Planned(at=0, step=name, hold=hold, final=final)
+
+    def _sample(self, run: Run, effect: Sample, began: float) -> e.Sampled:
+        sampler = self._sampler(run, effect)
+        result = sampler.probe.observe(sampler.client)
+        plain = to_plain(result)
+        guard = effect.subject == "guard"
+        try:
+            true = sampler.expression.evaluate(result)
+            said = _mentioned(sampler.expression.text, plain)
+        except ChaosrunError as error:  # what came back is not of the shape that was expected
+            if guard:
+                raise
+            true, said = False, str(error)
+        held = true is not guard
+        return e.Sampled(
+            at=0, subject=effect.subject, name=effect.name, moment=effect.moment, began=began,
+            outcome=Outcome.HELD if held else Outcome.BROKE,
+            result=_brief(plain), reason="" if held else said,
+        )  # fmt: skip
+
+    # --- what the effects need ----------------------------------------------------------
+
+    def _sampler(self, run: Run, effect: Sample) -> _Sampler:
+        key = (run.id, effect.subject, effect.name)
+        known = self._samplers.get(key)
+        if known is None:
+            check = _subject(run, effect)
+            given = substitute(check.with_, self._secrets_of(run))
+            probe = arguments.probe_of(replace(check, with_=given))
+            text = check.when if isinstance(check, Guard) else check.expect
+            compiled = expression.compile(text, probe.Result)
+            known = _Sampler(probe, compiled, self._client("probes", check.probe))
+            self._samplers[key] = known
+        return known
+
+    def _held(self, run: Run, lease: str) -> tuple[type[AnyFault], Hold, Any]:
+        step = run.step_of(lease)
+        if step is None or step.hold is None:
+            raise Refused(f"no lease {lease}")
+        hold = step.hold
+        if run.spec.secrets:
+            hold = from_plain(substitute(to_plain(hold), self._secrets_of(run)), Hold)
+        return discovery.fault(hold.fault), hold, self._client("faults", hold.fault)
+
+    def _secrets_of(self, run: Run) -> Secrets:
+        with self._lock:
+            if run.id not in self._secrets:
+                self._secrets[run.id] = Secrets(run.spec.secrets)
+            return self._secrets[run.id]
+
+    def _client(self, table: str, name: str) -> Any:
+        provider = discovery.provider_of(table, name)
+        with self._lock:
+            if provider.name not in self._clients:
+                self._clients[provider.name] = provider.client()
+            return self._clients[provider.name]
+
+
+def failed(
+    effect: AnyEffect, failure: Failure, error: str, began: float, hint: str = ""
+) -> AnyEvent:
+    """The event of an effect that did not end well. Pure."""
+    match effect:
+        case MeasureGate(index, step):
+            return e.GateMeasured(
+                at=began, gate=f"gate {index}" if index >= 0 else "halt", index=index, step=step,
+                open=False, measured=f"could not be measured: {error}",
+                rule="unknown means closed", hint=hint,
+            )  # fmt: skip
+        case Plan(step, final):
+            return e.PlanFailed(
+                at=began, step=step, failure=failure, error=error, hint=hint, final=final
+            )
+        case Sample(subject, name, moment):
+            return e.Sampled(
+                at=began, subject=subject, name=name, moment=moment, began=began,
+                outcome=Outcome.UNKNOWN, reason=error,
+            )  # fmt: skip
+        case Inject(lease):
+            return e.InjectFailed(at=began, lease=lease, failure=failure, error=error, hint=hint)
+        case LookForEffect(lease):
+            return e.EffectNotSeen(at=began, lease=lease, detail=f"could not look: {error}")
+        case Revert(lease):
+            return e.RevertFailed(at=began, lease=lease, failure=failure, error=error, hint=hint)
+        case LookRestored(lease):
+            return e.NotRestored(at=began, lease=lease, detail=f"could not look: {error}")
+        case Record(event):
+            return event
+
+
+def _failure(error: ChaosrunError) -> Failure:
+    if isinstance(error, Transient | JournalUnavailable):
+        return Failure.TRANSIENT
+    return Failure.INDETERMINATE if isinstance(error, Indeterminate) else Failure.REFUSED
+
+
+def _subject(run: Run, effect: Sample) -> Check | Guard:
+    if effect.subject == "guard":
+        return run.guards[effect.name].guard
+    return run.checks[effect.name].check
+
+
+def _gate(written: dict[str, dict[str, JSON]]) -> tuple[str, dict[str, JSON]]:
+    ((name, given),) = written.items()
+    return name, given
+
+
+def _mentioned(text: str, result: JSON) -> str:
+    """The values that the expression speaks of: `status = 503, latency = 2s`."""
+    if not isinstance(result, dict):
+        return ""
+    words = re.findall(r"[A-Za-z_][A-Za-z0-9_]*", text)
+    fields = [name for name in result if name in words]
+    if result.get("error") and "error" not in fields:
+        fields.append("error")
+    return ", ".join(f"{name} = {_shown(result[name])}" for name in fields)
+
+
+def _shown(value: JSON) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+
+
+def _brief(value: JSON) -> JSON:
+    """A result small enough to keep for every sample: long texts and lists are cut."""
+    if isinstance(value, str):
+        return _shown(value)
+    if isinstance(value, list | tuple):
+        return [_brief(item) for item in value[:_MOST_ITEMS]]
+    if isinstance(value, dict):
+        return {key: _brief(value[key]) for key in list(value)[:_MOST_ITEMS]}
+    return value

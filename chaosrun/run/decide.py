@@ -1,0 +1,175 @@
+"""`decide`: the effects that should be in flight. Pure.
+
+Law (L5): reverts come first, newest first, and wait for nothing but their own injection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+import msgspec
+from msgspec.structs import replace
+
+from chaosrun import events as e
+from chaosrun.events import Moment
+from chaosrun.run.conclude import asks_after, conclude
+from chaosrun.run.effects import (
+    HALT_GATE,
+    AnyEffect,
+    Inject,
+    LookForEffect,
+    LookRestored,
+    MeasureGate,
+    Plan,
+    Record,
+    Revert,
+    Sample,
+)
+from chaosrun.run.state import Phase, Run, StepState
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Effects in the order in which they should start, and when to decide again at the latest."""
+
+    effects: tuple[AnyEffect, ...]
+    wake: float
+
+
+def decide(run: Run, now: float) -> Decision:
+    """The effects that should be in flight at `now`; reverts first, newest first."""
+    now = now if now > run.at else run.at
+    wanted = _Wanted(now)
+    match run.stage:
+        case Phase.GATES:
+            for index in range(HALT_GATE, run.gate_count - 1):
+                if index not in run.gates_open:
+                    wanted.effects.append(MeasureGate(index))
+        case Phase.BASELINE:
+            _want_baseline(run, wanted)
+        case Phase.METHOD:
+            _want_reverts(run, wanted)
+            if run.stop is None:
+                _want_method(run, wanted)
+            _want_samples(run, wanted)
+        case Phase.AFTER:
+            _want_after(run, wanted)
+    return Decision(tuple(wanted.effects), wanted.wake)
+
+
+class _Wanted:
+    """What one decision collects: effects in order, and the earliest later time that matters."""
+
+    __slots__ = ("effects", "now", "wake")
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.effects: list[AnyEffect] = []
+        self.wake = inf
+
+    def at(self, time: float, effect: AnyEffect) -> None:
+        """Want `effect` from `time` on."""
+        if time <= self.now:
+            self.effects.append(effect)
+        elif time < self.wake:
+            self.wake = time
+
+    def until(self, time: float) -> bool:
+        """Whether `time` is still to come; if so, decide again then."""
+        if time <= self.now:
+            return False
+        self.wake = min(self.wake, time)
+        return True
+
+
+def _want_baseline(run: Run, wanted: _Wanted) -> None:
+    for name, step in run.steps.items():
+        if step.preview is None:
+            wanted.effects.append(Plan(name))
+    for name, check in run.checks.items():
+        if sum(check.before) < check.check.samples:
+            wanted.at(check.due, Sample("check", name, Moment.BEFORE))
+    for name, guard in run.guards.items():
+        if not guard.ready:
+            wanted.at(guard.due, Sample("guard", name, Moment.BEFORE))
+
+
+def _want_reverts(run: Run, wanted: _Wanted) -> None:
+    owed = [s for s in run.steps.values() if s.owed]
+    if owed and all(s.stranded for s in owed):
+        wanted.effects.append(_finish(run, wanted.now))
+        return
+    owed.sort(key=lambda step: step.leased_at, reverse=True)
+    for step in owed:
+        if not step.stranded and _should_revert(run, step, wanted):
+            effect = LookRestored(step.lease) if step.reverted else Revert(step.lease)
+            wanted.at(step.next_try, effect)
+
+
+def _should_revert(run: Run, step: StepState, wanted: _Wanted) -> bool:
+    if run.stop is not None or step.reverting_since is not None:
+        return True
+    assert step.hold is not None
+    if not wanted.until(step.hold.deadline):
+        return True
+    if step.injected_at is None or not step.effect_seen:
+        return False
+    if wanted.until(step.injected_at + step.step.hold.seconds):
+        return False
+    return all(check.fresh >= step.injected_at for check in run.checks.values())
+
+
+def _want_method(run: Run, wanted: _Wanted) -> None:
+    in_place = sum(step.owed for step in run.steps.values())
+    for name, step in run.steps.items():
+        if step.hold is None:
+            ready = all(name in run.steps and run.steps[name].closed for name in step.waits)
+            if ready and in_place < run.spec.limits.concurrency:
+                in_place += 1
+                wanted.effects.extend(_prepare(run, name, step, wanted.now))
+        elif not step.inject_ended:
+            wanted.effects.append(Inject(step.lease))
+        elif step.injected_at is not None and not step.effect_seen:
+            wanted.at(step.next_look, LookForEffect(step.lease))
+
+
+def _prepare(run: Run, name: str, step: StepState, now: float) -> Iterator[AnyEffect]:
+    """Gates again, then targets again, then the lease: what was seen before may have changed."""
+    shut = [i for i in range(HALT_GATE, run.gate_count - 1) if i not in step.gates_open]
+    if shut:
+        yield from (MeasureGate(index, name) for index in shut)
+    elif step.planned is None:
+        yield Plan(name, final=True)
+    else:
+        lease = f"{run.id}-{list(run.steps).index(name)}"
+        deadline = now + step.step.timeout.seconds + step.step.hold.seconds
+        hold = replace(step.planned, mark=f"chaosrun-{lease}", deadline=deadline)
+        yield Record(e.Leased(at=now, step=name, lease=lease, hold=hold))
+
+
+def _want_samples(run: Run, wanted: _Wanted) -> None:
+    """While anything is owed: the checks, and until a stop the guards."""
+    if not any(step.owed for step in run.steps.values()):
+        return
+    if run.stop is None:
+        for name, guard in run.guards.items():
+            wanted.at(guard.due, Sample("guard", name, Moment.DURING))
+    if not run.resumed:
+        for name, check in run.checks.items():
+            wanted.at(check.due, Sample("check", name, Moment.DURING))
+
+
+def _want_after(run: Run, wanted: _Wanted) -> None:
+    """Wait for the steady state to return, where that is still a question; then finish."""
+    waiting = [c for c in run.checks.values() if c.streak < c.check.samples]
+    last = run.after_since + run.spec.recover_within.seconds
+    if waiting and asks_after(run) and wanted.until(last):
+        for check in waiting:
+            wanted.at(check.due, Sample("check", check.check.name, Moment.AFTER))
+        return
+    wanted.effects.append(_finish(run, wanted.now))
+
+
+def _finish(run: Run, now: float) -> Record:
+    verdict, reason = conclude(run)
+    return Record(e.Finished(at=now, verdict=verdict, reason=reason))

@@ -1,0 +1,154 @@
+"""The state of a run: nothing but the fold of its events (law L7)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from math import inf
+
+import msgspec
+
+from chaosrun import events as e
+from chaosrun.events import Verdict
+from chaosrun.fault import Hold
+from chaosrun.spec import Check, Experiment, ExperimentSpec, Guard, Step
+
+
+class Phase(StrEnum):
+    """Where a run is."""
+
+    GATES = "gates"
+    BASELINE = "baseline"
+    METHOD = "method"
+    REVERTING = "reverting"
+    AFTER = "after"
+    FINISHED = "finished"
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """A reason to end the run."""
+
+    verdict: Verdict
+    reason: str
+    at: float
+    signal: int = 0
+
+
+class CheckState(msgspec.Struct, frozen=True):
+    """What is known of a check: counts by moment, and when it is due."""
+
+    check: Check
+    due: float = 0.0
+    before: tuple[int, int, int] = (0, 0, 0)
+    during: tuple[int, int, int] = (0, 0, 0)
+    streak: int = 0
+    fresh: float = -inf
+    reason: str = ""
+
+
+class GuardState(msgspec.Struct, frozen=True):
+    """What is known of a guard. `hurting_since` is when the present hurt was first seen."""
+
+    guard: Guard
+    due: float = 0.0
+    ready: bool = False
+    hurting_since: float | None = None
+
+
+class StepState(msgspec.Struct, frozen=True):
+    """One step's way from waiting to restored. `hold` is what the lease holds."""
+
+    step: Step
+    waits: tuple[str, ...]
+    preview: Hold | None = None
+    gates_open: frozenset[int] = frozenset()
+    planned: Hold | None = None
+    lease: str = ""
+    hold: Hold | None = None
+    leased_at: float = 0.0
+    inject_ended: bool = False
+    injected_at: float | None = None
+    effect_seen: bool = False
+    next_look: float = 0.0
+    reverting_since: float | None = None
+    reverted: bool = False
+    attempts: int = 0
+    next_try: float = 0.0
+    restored_at: float | None = None
+    stranded: bool = False
+    trouble: str = ""
+
+    @property
+    def owed(self) -> bool:
+        return self.hold is not None and self.restored_at is None
+
+    @property
+    def closed(self) -> bool:
+        return self.restored_at is not None
+
+
+class Owed(msgspec.Struct, frozen=True):
+    """A lease whose revert is not yet verified."""
+
+    lease: str
+    step: str
+    hold: Hold
+    since: float
+    stranded: bool = False
+    trouble: str = ""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """The state of a run: nothing but the fold of its events."""
+
+    id: str = ""
+    experiment: Experiment | None = None
+    seed: int = 0
+    driver: str = ""
+    expected: dict[str, tuple[str, ...]] = {}
+    sequence: int = 0
+    at: float = 0.0
+    stage: Phase = Phase.GATES
+    resumed: bool = False
+    gates_open: frozenset[int] = frozenset()
+    steps: dict[str, StepState] = {}
+    checks: dict[str, CheckState] = {}
+    guards: dict[str, GuardState] = {}
+    leases: dict[str, str] = {}
+    stop: Stop | None = None
+    findings: tuple[Stop, ...] = ()
+    in_place_since: float | None = None
+    in_place_until: float | None = None
+    after_since: float = 0.0
+    finished: e.Finished | None = None
+
+    @property
+    def name(self) -> str:
+        return self.experiment.metadata.name if self.experiment else ""
+
+    @property
+    def spec(self) -> ExperimentSpec:
+        assert self.experiment is not None, "a run starts with Started"
+        return self.experiment.spec
+
+    @property
+    def gate_count(self) -> int:
+        """The gates to ask: the halt switch and those of the experiment."""
+        return 1 + (len(self.experiment.spec.gates) if self.experiment else 0)
+
+    @property
+    def owed(self) -> tuple[Owed, ...]:
+        """The leases still owed, newest first."""
+        found = [
+            Owed(s.lease, s.step.name, s.hold, s.leased_at, s.stranded, s.trouble)
+            for s in self.steps.values()
+            if s.hold is not None and s.restored_at is None
+        ]
+        return tuple(sorted(found, key=lambda owed: owed.since, reverse=True))
+
+    @property
+    def phase(self) -> Phase:
+        reverting = self.stage is Phase.METHOD and (self.stop is not None or self.resumed)
+        return Phase.REVERTING if reverting else self.stage
+
+    def step_of(self, lease: str) -> StepState | None:
+        return self.steps.get(self.leases.get(lease, ""))

@@ -1,0 +1,115 @@
+"""A bounded pool of worker threads in two lanes.
+
+Law (L5): an effect of the urgent lane never waits for one of the ordinary lane, however
+many of those hang. A thread that is given up is replaced; the given-up one ends when its
+work does, and never holds up the process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+URGENT_THREADS = 256
+_GIVEN_UP_AT_MOST = 512
+
+
+class Job:
+    """One piece of work. `give_up()` when nobody waits for it any longer."""
+
+    __slots__ = ("_lane", "_lock", "_state", "work")
+
+    def __init__(self, work: Callable[[], None], lane: _Lane) -> None:
+        self.work = work
+        self._lane = lane
+        self._state = "waiting"
+        self._lock = threading.Lock()
+
+    def begin(self) -> bool:
+        """Whether the work is still wanted; if so it is running now."""
+        with self._lock:
+            if self._state == "given up":
+                return False
+            self._state = "running"
+            return True
+
+    def end(self) -> bool:
+        """Whether the thread that did the work still belongs to its lane."""
+        with self._lock:
+            kept = self._state == "running"
+            self._state = "ended"
+            return kept
+
+    def give_up(self) -> None:
+        """Stop waiting. Work that has not begun never will; a running one loses its thread."""
+        with self._lock:
+            was, self._state = self._state, "given up"
+        if was == "running":
+            self._lane.lose_thread()
+        elif was == "ended":
+            self._state = "ended"
+
+
+class _Lane:
+    def __init__(self, name: str, most: int) -> None:
+        self._name = name
+        self._most = most
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._busy = 0
+        self._lost = 0
+
+    def submit(self, work: Callable[[], None]) -> Job:
+        job = Job(work, self)
+        with self._lock:
+            self._busy += 1
+            if self._busy > self._threads and self._threads < self._most:
+                self._spawn()
+        self._jobs.put(job)
+        return job
+
+    def lose_thread(self) -> None:
+        with self._lock:
+            self._threads -= 1
+            self._busy -= 1
+            self._lost += 1
+            if self._lost <= _GIVEN_UP_AT_MOST and self._busy > self._threads:
+                self._spawn()
+
+    def close(self) -> None:
+        with self._lock:
+            for _ in range(self._threads):
+                self._jobs.put(None)
+
+    def _spawn(self) -> None:
+        self._threads += 1
+        name = f"chaosrun-{self._name}-{self._threads}"
+        threading.Thread(target=self._serve, name=name, daemon=True).start()
+
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if job.begin():
+                job.work()
+                if not job.end():
+                    return  # given up meanwhile: another thread has taken this one's place
+            with self._lock:
+                self._busy -= 1
+
+
+class Workers:
+    """Runs work on threads that are made when needed. Work must not raise."""
+
+    def __init__(self, ordinary: int) -> None:
+        self._ordinary = _Lane("worker", ordinary)
+        self._urgent = _Lane("urgent", URGENT_THREADS)
+
+    def submit(self, work: Callable[[], None], *, urgent: bool) -> Job:
+        """Start the work as soon as a thread of its lane is free."""
+        return (self._urgent if urgent else self._ordinary).submit(work)
+
+    def close(self) -> None:
+        """Let idle threads end. Running work is not waited for."""
+        self._ordinary.close()
+        self._urgent.close()
