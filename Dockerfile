@@ -1,0 +1,29 @@
+# The image for a Deployment, a CronJob or a pipeline's step.
+#
+#   docker build --tag chaosrun .
+#   docker build --build-arg BASE=localhost/python:3.11 --tag chaosrun .   # any base with Python >= 3.11
+#
+# A mirror's settings are read as a build secret and never stay in the image:
+#   docker build --secret id=pip.conf,src=$HOME/.config/pip/pip.conf ...
+ARG BASE=python:3.12-slim
+
+FROM ${BASE} AS build
+WORKDIR /source
+RUN python3 -m venv /opt/chaosrun
+COPY requirements/run.lock requirements/run.lock
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    /opt/chaosrun/bin/pip install --no-cache-dir --require-hashes --requirement requirements/run.lock
+COPY . .
+RUN /opt/chaosrun/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
+ && /opt/chaosrun/bin/pip uninstall --yes --quiet hatchling editables
+
+FROM ${BASE}
+COPY --from=build /opt/chaosrun /opt/chaosrun
+ENV PATH=/opt/chaosrun/bin:$PATH \
+    CHAOSRUN_STATE=/var/lib/chaosrun
+# A numeric user, so that Kubernetes' runAsNonRoot can tell that it is not root.
+RUN mkdir /var/lib/chaosrun && chown 65532:65532 /var/lib/chaosrun
+USER 65532:65532
+VOLUME /var/lib/chaosrun
+WORKDIR /experiments
+ENTRYPOINT ["chaosrun"]

@@ -1,0 +1,52 @@
+"""What all tests share: the machine that checks the project skips nothing in silence.
+
+A test that this machine cannot run is skipped by name, with the reason and the command that
+would make it run. Where `CI` is set, `.ci/run` has installed all of that, so a skip there is a
+failure unless its reason is one of `ALLOWED_SKIPS`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+from hypothesis import settings
+
+ALLOWED_SKIPS: tuple[str, ...] = ()
+"""How the reason of a skip begins that even the checking machine may have."""
+
+# How long one example takes says nothing on a machine that does other things too.
+settings.register_profile("chaosrun", deadline=None, print_blob=True)
+settings.load_profile("chaosrun")
+
+
+@pytest.fixture(autouse=True)
+def _own_journal(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the journal of the person who runs the tests."""
+    monkeypatch.setenv("CHAOSRUN_JOURNAL", f"sqlite:///{tmp_path}/own-journal.db")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if not hasattr(report, "wasxfail"):
+        _forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not (report.skipped and os.environ.get("CI")):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    if not reason.startswith(ALLOWED_SKIPS or "\0"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where CI is set, which runs everything: {reason}"
