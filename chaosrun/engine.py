@@ -52,6 +52,7 @@ Observer = Callable[[str, int, AnyEvent], None]
 
 _POLL_SECONDS = 0.2
 _CANCEL_GRACE = 2.0
+_LINGER = 5.0
 _JOURNAL_RETRY = 0.5
 _JOURNAL_PATIENCE = 15.0
 
@@ -129,6 +130,7 @@ class Engine:
         self._inbox: SimpleQueue[Ended | Asked | Written] = SimpleQueue()
         self._drives: dict[str, Drive] = {}
         self._dirty: set[str] = set()
+        self._unwritten: set[str] = set()
         self._wakes: list[tuple[float, str]] = []
         self._deadlines: list[tuple[float, int, str, Flight]] = []
         self._outbox: SimpleQueue[list[tuple[str, int, list[AnyEvent]]] | None] = SimpleQueue()
@@ -234,7 +236,7 @@ class Engine:
         times = [self._wakes[0][0]] if self._wakes else []
         if self._deadlines:
             times.append(self._deadlines[0][0])
-        if not self._writing and any(d.pending for d in self._drives.values()):
+        if self._unwritten and not self._writing:
             times.append(self._retry_at)
         wait = 0.0 if self._dirty else max(0.0, min(times, default=inf) - self._clock())
         found = []
@@ -274,6 +276,7 @@ class Engine:
     def _happened(self, name: str, drive: Drive, event: AnyEvent) -> None:
         drive.run = evolve(drive.run, event)
         drive.pending.append(event)
+        self._unwritten.add(name)
         self._dirty.add(name)
 
     def _expire(self, now: float) -> None:
@@ -282,8 +285,6 @@ class Engine:
             _, _, name, flight = heapq.heappop(self._deadlines)
             drive = self._drives.get(name)
             if drive is None or drive.flights.get(flight.effect) is not flight:
-                continue
-            if flight.deadline > now:  # it was put off
                 continue
             del drive.flights[flight.effect]
             drive.given_up.add(flight)
@@ -366,9 +367,9 @@ class Engine:
     def _write(self) -> None:
         if self._writing or self._clock() < self._retry_at:
             return
-        batch = [
-            (n, d.durable.sequence, list(d.pending)) for n, d in self._drives.items() if d.pending
-        ]
+        drives = [(name, self._drives[name]) for name in self._unwritten if name in self._drives]
+        self._unwritten.clear()
+        batch = [(n, d.durable.sequence, list(d.pending)) for n, d in drives if d.pending]
         if batch:
             self._writing = True
             self._outbox.put(batch)
@@ -379,6 +380,7 @@ class Engine:
             drive = self._drives.get(name)
             if drive is None:
                 continue
+            self._unwritten.add(name)  # there may be more, or the same again
             match error:
                 case None:
                     self._made_durable(name, drive, count)
@@ -386,7 +388,7 @@ class Engine:
                     self._abandon(drive)  # another driver has the run: nothing here may act
                     self._drop(name, drive, Verdict.ERROR, "another driver took the run over")
                 case TargetLocked():
-                    self._denied(name, drive, error)
+                    self._denied(drive, error)
                 case _:
                     self._not_written(name, drive, error)
             self._dirty.add(name)
@@ -401,7 +403,7 @@ class Engine:
         if drive.run.finished is not None:
             self._finish_if_written(name, drive)
 
-    def _denied(self, name: str, drive: Drive, error: TargetLocked) -> None:
+    def _denied(self, drive: Drive, error: TargetLocked) -> None:
         """The lease was not granted: fold again with the denial in its place."""
         events, drive.pending, drive.run = drive.pending, [], drive.durable
         for event in events:
@@ -428,6 +430,10 @@ class Engine:
         if drive.pending or drive.run.finished is None:
             return
         finished = drive.run.finished
+        until = finished.at + _LINGER
+        if any(isinstance(f.effect, Inject) for f in drive.given_up) and self._clock() < until:
+            heapq.heappush(self._wakes, (until, name))  # it may still act: see what it did
+            return
         self._drop(name, drive, finished.verdict, finished.reason)
 
     def _drop(self, name: str, drive: Drive, verdict: Verdict, reason: str) -> None:
@@ -466,6 +472,8 @@ class Engine:
                 errors = self._journal.append_many(batch)
             except ChaosrunError as error:
                 errors = [error] * len(batch)
+            except Exception as error:  # noqa: BLE001 - top of a thread: its bug must stop the runs
+                errors = [JournalUnavailable(f"{type(error).__name__}: {error}")] * len(batch)
             outcomes = [
                 (name, len(events), error)
                 for (name, _, events), error in zip(batch, errors, strict=True)
@@ -480,7 +488,7 @@ class Engine:
                 halt = self._journal.halt()
                 requests = self._journal.requests(seen)
                 misses = 0
-            except JournalUnavailable as error:
+            except Exception as error:  # noqa: BLE001 - top of a thread: unknown means on
                 misses += 1
                 if misses == 2:
                     reason = f"the halt switch cannot be read: {error}"
