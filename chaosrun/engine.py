@@ -5,7 +5,7 @@ nothing, not even for the journal (L2, L5); every wait is on the inbox, and an e
 exceeds its deadline becomes an event all the same (L5). What could not be journaled stops
 its run: nothing more is injected, and what is owed is reverted.
 
-An event is folded as soon as it is known and written at once by the writer's thread;
+An event is folded as soon as it is known, and written at once on the writer's thread;
 `decide` sees the fold. Only `Inject` waits until the writer has caught up, so a driver that
 lost its run to another (SequenceTaken) cannot inject.
 """
@@ -16,13 +16,12 @@ import contextlib
 import heapq
 import os
 import socket
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
 from math import inf
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -32,7 +31,7 @@ from chaosrun import events as e
 from chaosrun.clock import steady_clock
 from chaosrun.errors import ChaosrunError, JournalUnavailable, SequenceTaken, TargetLocked
 from chaosrun.events import AnyEvent, Failure, Verdict
-from chaosrun.journal import Journal
+from chaosrun.journal import Halt, Journal, Request
 from chaosrun.perform import Clock, Performer, failed
 from chaosrun.run import Run, decide, evolve, fold
 from chaosrun.run.effects import (
@@ -45,12 +44,14 @@ from chaosrun.run.effects import (
 )
 from chaosrun.spec import Experiment
 from chaosrun.units import JSON
-from chaosrun.workers import Job, Workers
+from chaosrun.workers import Job, Lane, Workers
 
 Observer = Callable[[str, int, AnyEvent], None]
 """Called with (run, sequence, event) once the event is durable. Must be quick, must not raise."""
 
-_POLL_SECONDS = 0.2
+_POLL = 0.2
+_NO_ANSWER = 1.0
+_MISSES = 2
 _CANCEL_GRACE = 2.0
 _LINGER = 5.0
 _JOURNAL_RETRY = 0.5
@@ -103,10 +104,31 @@ class Asked(msgspec.Struct, frozen=True):
     signal: int = 0
 
 
+class Heard(msgspec.Struct, frozen=True):
+    """A message: the halt switch and new requests, or why they could not be read."""
+
+    halt: Halt | None
+    requests: list[Request]
+    error: str = ""
+
+
 class Written(msgspec.Struct, frozen=True):
     """A message: what became of the batches handed to the writer."""
 
     outcomes: list[tuple[str, int, Exception | None]]
+
+
+Message = Ended | Asked | Heard | Written
+
+
+class Inbox(Protocol):
+    """Where every message arrives; a SimpleQueue, or a simulated one."""
+
+    def put(self, message: Message, /) -> None: ...
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Message: ...
+
+    def get_nowait(self) -> Message: ...
 
 
 class Engine:
@@ -118,7 +140,8 @@ class Engine:
         *,
         driver: str | None = None,
         observers: Sequence[Observer] = (),
-        workers: int = 64,
+        workers: Workers | None = None,
+        inbox: Inbox | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.driver = driver or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -126,19 +149,21 @@ class Engine:
         self._observers = tuple(observers)
         self._clock = clock or steady_clock()
         self._performer = Performer(journal, self._clock)
-        self._workers = Workers(workers)
-        self._inbox: SimpleQueue[Ended | Asked | Written] = SimpleQueue()
+        self._workers = workers or Workers()
+        self._inbox: Inbox = inbox or SimpleQueue()
         self._drives: dict[str, Drive] = {}
         self._dirty: set[str] = set()
         self._unwritten: set[str] = set()
         self._wakes: list[tuple[float, str]] = []
         self._deadlines: list[tuple[float, int, str, Flight]] = []
-        self._outbox: SimpleQueue[list[tuple[str, int, list[AnyEvent]]] | None] = SimpleQueue()
         self._writing = False
         self._retry_at = 0.0
-        self._closed = threading.Event()
         self._results: dict[str, e.Finished] = {}
-        self._threads_started = False
+        self._listen_at = 0.0
+        self._listening = False
+        self._last_request = 0
+        self._misses = 0
+        self._halted = False
         self._registered = False
 
     # --- what a caller does ---------------------------------------------------------------
@@ -197,7 +222,6 @@ class Engine:
 
     def loop(self) -> dict[str, e.Finished]:
         """Drive until every run has finished, and return how each ended."""
-        self._start_threads()
         while self._drives:
             self._turn()
         results, self._results = self._results, {}
@@ -205,8 +229,6 @@ class Engine:
 
     def close(self) -> None:
         """End the engine's threads and clients. The journal stays open: it is the caller's."""
-        self._closed.set()
-        self._outbox.put(None)
         self._workers.close()
         self._performer.close()
 
@@ -219,10 +241,13 @@ class Engine:
                     self._ended(message)
                 case Asked():
                     self._asked(message)
+                case Heard():
+                    self._heard(message)
                 case Written():
                     self._written(message)
         now = self._clock()
         self._expire(now)
+        self._listen(now)
         while self._wakes and self._wakes[0][0] <= now:
             self._dirty.add(heapq.heappop(self._wakes)[1])
         dirty, self._dirty = self._dirty, set()
@@ -231,17 +256,19 @@ class Engine:
                 self._act(name, self._drives[name])
         self._write()
 
-    def _messages(self) -> Iterable[Ended | Asked | Written]:
+    def _messages(self) -> Iterable[Message]:
         """Wait for the first message or the next time that matters; then take all there are."""
-        times = [self._wakes[0][0]] if self._wakes else []
+        times = [self._listen_at]
+        if self._wakes:
+            times.append(self._wakes[0][0])
         if self._deadlines:
             times.append(self._deadlines[0][0])
         if self._unwritten and not self._writing:
             times.append(self._retry_at)
-        wait = 0.0 if self._dirty else max(0.0, min(times, default=inf) - self._clock())
+        wait = 0.0 if self._dirty else max(0.0, min(times) - self._clock())
         found = []
         with contextlib.suppress(Empty):
-            found.append(self._inbox.get(timeout=min(wait, 3600.0)))
+            found.append(self._inbox.get(timeout=wait))
             while True:
                 found.append(self._inbox.get_nowait())
         return found
@@ -343,7 +370,8 @@ class Engine:
 
         context = copy_context()
         urgent = isinstance(effect, Inject | Revert | LookRestored)
-        flight.job = self._workers.submit(lambda: context.run(work), urgent=urgent)
+        lane = Lane.URGENT if urgent else Lane.ORDINARY
+        flight.job = self._workers.submit(lambda: context.run(work), lane)
         heapq.heappush(self._deadlines, (flight.deadline, id(flight), name, flight))
 
     def _cancel(self, name: str, flight: Flight, now: float) -> None:
@@ -372,7 +400,22 @@ class Engine:
         batch = [(n, d.durable.sequence, list(d.pending)) for n, d in drives if d.pending]
         if batch:
             self._writing = True
-            self._outbox.put(batch)
+            self._workers.submit(lambda: self._append(batch), Lane.WRITER)
+
+    def _append(self, batch: list[tuple[str, int, list[AnyEvent]]]) -> None:
+        """On the writer's thread: many runs with one sync to disk."""
+        errors: list[Exception | None]
+        try:
+            errors = self._journal.append_many(batch)
+        except ChaosrunError as error:
+            errors = [error] * len(batch)
+        except Exception as error:  # noqa: BLE001 - top of a thread: its bug must stop the runs
+            errors = [JournalUnavailable(f"{type(error).__name__}: {error}")] * len(batch)
+        outcomes = [
+            (name, len(events), error)
+            for (name, _, events), error in zip(batch, errors, strict=True)
+        ]
+        self._inbox.put(Written(outcomes))
 
     def _written(self, message: Written) -> None:
         self._writing = False
@@ -446,8 +489,6 @@ class Engine:
         for observer in self._observers:
             observer(name, sequence, event)
 
-    # --- threads --------------------------------------------------------------------------
-
     def _register(self) -> None:
         if not self._registered:
             self._journal.register(self.driver)
@@ -457,49 +498,48 @@ class Engine:
         self._drives[name] = Drive(run)
         self._dirty.add(name)
 
-    def _start_threads(self) -> None:
-        if self._threads_started:
+    # --- listening --------------------------------------------------------------------------
+
+    def _listen(self, now: float) -> None:
+        """Ask now and then for aborts and for the halt switch; no answer means it is on (L10)."""
+        if now < self._listen_at:
             return
-        self._threads_started = True
-        for target in (self._writer, self._listener):
-            threading.Thread(target=target, name=target.__name__, daemon=True).start()
+        if self._listening:  # no answer to the last question
+            self._unheard("it did not answer")
+        else:
+            self._listening = True
+            self._workers.submit(self._ask, Lane.LISTENER)
+        self._listen_at = now + _NO_ANSWER
 
-    def _writer(self) -> None:
-        """Write what the loop hands over; many runs with one sync to disk."""
-        while (batch := self._outbox.get()) is not None:
-            errors: list[Exception | None]
-            try:
-                errors = self._journal.append_many(batch)
-            except ChaosrunError as error:
-                errors = [error] * len(batch)
-            except Exception as error:  # noqa: BLE001 - top of a thread: its bug must stop the runs
-                errors = [JournalUnavailable(f"{type(error).__name__}: {error}")] * len(batch)
-            outcomes = [
-                (name, len(events), error)
-                for (name, _, events), error in zip(batch, errors, strict=True)
-            ]
-            self._inbox.put(Written(outcomes))
+    def _ask(self) -> None:
+        try:
+            heard = Heard(self._journal.halt(), self._journal.requests(self._last_request))
+        except Exception as error:  # noqa: BLE001 - top of a thread: unknown means on
+            heard = Heard(None, [], str(error))
+        self._inbox.put(heard)
 
-    def _listener(self) -> None:
-        """Listen for aborts and for the halt switch. A switch that cannot be read is on (L10)."""
-        seen, halted, misses = 0, False, 0
-        while not self._closed.wait(_POLL_SECONDS):
-            try:
-                halt = self._journal.halt()
-                requests = self._journal.requests(seen)
-                misses = 0
-            except Exception as error:  # noqa: BLE001 - top of a thread: unknown means on
-                misses += 1
-                if misses == 2:
-                    reason = f"the halt switch cannot be read: {error}"
-                    self.stop_all(Verdict.CANCELLED, "halt", reason)
-                continue
-            for request in requests:
-                seen = request.id
-                self.stop(request.run, Verdict.CANCELLED, request.by, request.reason)
-            if halt and not halted:
-                self.stop_all(Verdict.CANCELLED, f"halt by {halt.by}", halt.reason)
-            halted = halt is not None
+    def _heard(self, heard: Heard) -> None:
+        self._listening = False
+        self._listen_at = self._clock() + _POLL
+        if heard.error:
+            self._misses += 1
+            if self._misses == _MISSES:
+                self._unheard(heard.error)
+            return
+        self._misses = 0
+        for request in heard.requests:
+            self._last_request = request.id
+            self._asked(Asked(request.run, Verdict.CANCELLED, request.by, request.reason))
+        if heard.halt and not self._halted:
+            by = f"halt by {heard.halt.by}"
+            self._asked(Asked("", Verdict.CANCELLED, by, heard.halt.reason))
+        self._halted = heard.halt is not None
+
+    def _unheard(self, why: str) -> None:
+        if not self._halted:
+            self._halted = True
+            reason = f"the halt switch cannot be read: {why}"
+            self._asked(Asked("", Verdict.CANCELLED, "halt", reason))
 
 
 def _first_record(effects: tuple[AnyEffect, ...]) -> Record | None:

@@ -1,4 +1,4 @@
-"""A bounded pool of worker threads in two lanes.
+"""A bounded pool of worker threads, in lanes that do not wait for one another.
 
 Law (L5): an effect of the urgent lane never waits for one of the ordinary lane, however
 many of those hang. A thread that is given up is replaced; the given-up one ends when its
@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from enum import Enum
 from queue import SimpleQueue
 
 URGENT_THREADS = 256
 _GIVEN_UP_AT_MOST = 512
+
+
+class Lane(Enum):
+    """Reads; injections and reverts; writing the journal; listening to it."""
+
+    ORDINARY = "ordinary"
+    URGENT = "urgent"
+    WRITER = "writer"
+    LISTENER = "listener"
 
 
 class Job:
@@ -101,15 +111,19 @@ class _Lane:
 class Workers:
     """Runs work on threads that are made when needed. Work must not raise."""
 
-    def __init__(self, ordinary: int) -> None:
-        self._ordinary = _Lane("worker", ordinary)
-        self._urgent = _Lane("urgent", URGENT_THREADS)
+    def __init__(self, ordinary: int = 64) -> None:
+        self._lanes = {
+            Lane.ORDINARY: _Lane("worker", ordinary),
+            Lane.URGENT: _Lane("urgent", URGENT_THREADS),
+            Lane.WRITER: _Lane("writer", 1),
+            Lane.LISTENER: _Lane("listener", 1),
+        }
 
-    def submit(self, work: Callable[[], None], *, urgent: bool) -> Job:
+    def submit(self, work: Callable[[], None], lane: Lane) -> Job:
         """Start the work as soon as a thread of its lane is free."""
-        return (self._urgent if urgent else self._ordinary).submit(work)
+        return self._lanes[lane].submit(work)
 
     def close(self) -> None:
         """Let idle threads end. Running work is not waited for."""
-        self._ordinary.close()
-        self._urgent.close()
+        for lane in self._lanes.values():
+            lane.close()
