@@ -5,8 +5,8 @@ Law: what is decoded was checked. A Secret cannot be encoded (law L9).
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, TypeVar
+from functools import cache, partial
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -46,7 +46,13 @@ def to_json(value: Any) -> bytes:
 
 def from_json(text: bytes | str, kind: type[T]) -> T:
     """A typed value of JSON text. Raises msgspec.DecodeError or ValidationError."""
-    return msgspec.json.decode(text, type=kind, dec_hook=_decode_unit)
+    value: T = _decoder(cast("Any", kind)).decode(text)
+    return value
+
+
+@cache  # building one for a union of events costs as much as thousands of decodings
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind, dec_hook=_decode_unit)
 
 
 def json_schema(kind: Any) -> dict[str, JSON]:

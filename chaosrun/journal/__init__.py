@@ -7,18 +7,21 @@ SQLite (`sqlite.py`) by default, PostgreSQL (`postgres.py`) by a URL; one contra
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import msgspec
 
+from chaosrun.errors import Rejected
 from chaosrun.events import AnyEvent, Verdict
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of `chaosrun runs`. `verdict` is None until the run finished.
 
-    `driver_alive` is known by liveness (a lock that dies with its process), not by guess.
+    `sequence` is that of its last event. `driver_alive` is known by liveness (a lock that dies
+    with its process), not by guess.
     """
 
     run: str
@@ -71,7 +74,9 @@ class Journal(Protocol):
 
         A Leased takes the locks of its targets; a Restored, or an Injected or InjectFailed
         that is late, gives them up or takes them again. Raises SequenceTaken when the run has
-        such an event already, and TargetLocked when another run holds a target.
+        such an event already, and TargetLocked when another run holds a target. After a
+        JournalUnavailable the events may be there or not: append the same ones again, and
+        they are there once.
         """
 
     def append_many(
@@ -120,12 +125,32 @@ def open_journal(url: str) -> Journal:
 
         return SqliteJournal.open(url.removeprefix("sqlite:///"))
     if url.startswith(("postgresql://", "postgres://")):
-        from chaosrun.journal.postgres import PostgresJournal
-
+        try:
+            from chaosrun.journal.postgres import PostgresJournal
+        except ImportError as error:
+            raise Rejected(
+                f"a journal in PostgreSQL needs its driver: {error}",
+                hint="pip install 'chaosrun[postgres]'",
+            ) from None
         return PostgresJournal.open(url)
-    from chaosrun.errors import Rejected
-
     raise Rejected(
         "a journal's URL starts with sqlite:/// or postgresql://",
-        hint="sqlite:///var/lib/chaosrun/journal.db",
+        hint="sqlite:////var/lib/chaosrun/journal.db",
     )
+
+
+def default_url() -> str:
+    """The URL of the journal that is used when none is named.
+
+    `CHAOSRUN_JOURNAL`, or `journal.db` under `CHAOSRUN_STATE_DIR`, else under
+    `$XDG_STATE_HOME/chaosrun`, else under `~/.local/state/chaosrun`.
+    """
+    if url := os.environ.get("CHAOSRUN_JOURNAL"):
+        return url
+    directory = os.environ.get("CHAOSRUN_STATE_DIR")
+    if not directory:
+        states = os.environ.get("XDG_STATE_HOME", "")
+        if not os.path.isabs(states):  # the XDG specification: a relative path is ignored
+            states = os.path.expanduser("~/.local/state")
+        directory = os.path.join(states, "chaosrun")
+    return f"sqlite:///{os.path.join(os.path.abspath(directory), 'journal.db')}"

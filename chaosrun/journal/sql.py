@@ -1,0 +1,375 @@
+"""What the SQLite and the PostgreSQL journal have in common: every statement but the opening.
+
+Law (L1, L7): what is derived is written in the transaction of the event that implies it.
+A batch is written whole or not at all, whatever becomes of the others in its group.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from chaosrun.errors import ChaosrunError, JournalUnavailable, SequenceTaken, TargetLocked
+from chaosrun.events import AnyEvent, Leased, Restored, Verdict
+from chaosrun.fault import Hold
+from chaosrun.journal import Halt, Request, RunRow, TargetLock
+from chaosrun.journal.derive import (
+    Body,
+    Summary,
+    choose,
+    decode,
+    encode,
+    lock_keys,
+    lost,
+    moves_locks,
+    summarise,
+    takes_again,
+)
+from chaosrun.journal.schema import Connection
+
+T = TypeVar("T")
+Batch = tuple[str, int, Sequence[AnyEvent]]
+
+_ATTEMPTS: Final = 5
+_PAGE: Final = 1000
+
+_INSERT_EVENT: Final = "INSERT INTO events (run, sequence, type, at, body) VALUES (?, ?, ?, ?, ?)"
+_EVENTS: Final = (
+    "SELECT sequence, body FROM events WHERE run = ? AND sequence >= ?"
+    f" ORDER BY sequence LIMIT {_PAGE}"
+)
+_LEASED: Final = "SELECT sequence, body FROM events WHERE run = ? AND type = 'leased'"
+_RUNS: Final = (
+    "SELECT run, name, started_at, driver, verdict, ended_at,"
+    " (SELECT MAX(sequence) FROM events WHERE events.run = runs.run) FROM runs"
+)
+_UNFINISHED: Final = " WHERE verdict IS NULL OR verdict = 'stranded'"
+_NEWEST_FIRST: Final = " ORDER BY started_at DESC, run DESC"
+_PRUNABLE: Final = (
+    "SELECT run FROM runs WHERE verdict IS NOT NULL AND verdict <> 'stranded' AND ended_at < ?"
+    " AND NOT EXISTS (SELECT 1 FROM locks WHERE locks.run = runs.run) LIMIT 100"
+)
+_INSERT_RUN: Final = (
+    "INSERT INTO runs (name, started_at, driver, verdict, ended_at, run) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_UPDATE_RUN: Final = (
+    "UPDATE runs SET name = ?, started_at = ?, driver = ?, verdict = ?, ended_at = ? WHERE run = ?"
+)
+_TAKE_LOCK: Final = (
+    "INSERT INTO locks (run, lease, target, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_HELD_BY_ANOTHER: Final = (
+    "SELECT theirs.target, theirs.run FROM locks AS mine JOIN locks AS theirs"
+    " ON theirs.target = mine.target AND theirs.run <> mine.run"
+    " WHERE mine.run = ? AND mine.lease = ? ORDER BY theirs.target LIMIT 1"
+)
+_TAKE_FREE_LOCK: Final = (
+    "INSERT INTO locks (run, lease, target, at) SELECT ?, ?, ?, ?"
+    " WHERE NOT EXISTS (SELECT 1 FROM locks WHERE target = ? AND run <> ?)"
+    " ON CONFLICT DO NOTHING"
+)
+
+
+class Raced(Exception):
+    """Another process changed the same rows at the same time: the transaction must be repeated."""
+
+
+@dataclass
+class _History:
+    """How far a run has come: its line, and the sequence of its last event."""
+
+    summary: Summary | None = None
+    last: int = -1
+
+
+class SqlJournal(ABC):
+    """The journal over one SQL connection that the subclass opens, guards and repairs."""
+
+    where: str
+    """How errors name this journal; never with a password."""
+    _for_update = ""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        # Runs whose last append failed and may yet be in the journal: the answer to a commit
+        # can be lost. Writing the same events again is then no conflict.
+        self._unsure: set[str] = set()
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[Connection]:
+        """A write transaction, durable when it ends well. Raises Raced, JournalUnavailable."""
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """The connection, for one statement that only reads."""
+
+    @abstractmethod
+    def _one_at_a_time(self, connection: Connection) -> None:
+        """Let no other process take locks or add requests until this transaction ends."""
+
+    @abstractmethod
+    def _living(self, drivers: Iterable[str]) -> set[str]:
+        """Those of the drivers whose process still runs."""
+
+    def alive(self, driver: str) -> bool:
+        return driver in self._living([driver])
+
+    def append(self, run: str, sequence: int, events: Sequence[AnyEvent]) -> None:
+        (error,) = self.append_many([(run, sequence, events)])
+        if error is not None:
+            raise error
+
+    def append_many(self, batches: Sequence[Batch]) -> list[Exception | None]:
+        if not batches:
+            return []
+        bodies = [_encoded(events) for _, _, events in batches]
+        try:
+            errors = self._write(lambda connection: self._append(connection, batches, bodies))
+        except JournalUnavailable:
+            self._unsure.update(run for run, _, _ in batches)
+            raise
+        for (run, _, _), error in zip(batches, errors, strict=True):
+            if error is None:
+                self._unsure.discard(run)
+        return errors
+
+    def events(self, run: str, since: int = 0) -> Iterator[AnyEvent]:
+        expected = since
+        while True:
+            with self._reading() as connection:
+                page = connection.execute(_EVENTS, (run, expected)).fetchall()
+            for sequence, text in page:
+                if sequence != expected:
+                    raise lost(run, sequence, expected - 1)
+                yield decode(run, sequence, text)
+                expected += 1
+            if len(page) < _PAGE:
+                return
+
+    def runs(self, *, limit: int = 0, unfinished: bool = False) -> list[RunRow]:
+        statement = _RUNS + (_UNFINISHED if unfinished else "") + _NEWEST_FIRST
+        with self._reading() as connection:
+            rows = connection.execute(f"{statement} LIMIT {limit}" if limit > 0 else statement)
+            found = [(run, self._summary(run, rest), last) for run, *rest, last in rows.fetchall()]
+        living = self._living({summary.driver for _, summary, _ in found})
+        return [summary.row(run, last, living.__contains__) for run, summary, last in found]
+
+    def find(self, prefix: str) -> str:
+        with self._reading() as connection:
+            rows = connection.execute("SELECT run FROM runs" + _NEWEST_FIRST).fetchall()
+        return choose(prefix, [run for (run,) in rows])
+
+    def locks(self) -> list[TargetLock]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT target, run, lease, at FROM locks ORDER BY target, at, lease"
+            ).fetchall()
+        return [TargetLock(target=row[0], run=row[1], lease=row[2], at=row[3]) for row in rows]
+
+    def request_abort(self, run: str, by: str, reason: str, at: float) -> None:
+        def write(connection: Connection) -> None:
+            # An id that shows up after a higher one would be missed by `requests(after)`.
+            self._one_at_a_time(connection)
+            connection.execute(
+                "INSERT INTO requests (run, by_whom, reason, at) VALUES (?, ?, ?, ?)",
+                (run, by, reason, at),
+            )
+
+        self._write(write)
+
+    def requests(self, after: int) -> list[Request]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT id, run, by_whom, reason, at FROM requests WHERE id > ? ORDER BY id",
+                (after,),
+            ).fetchall()
+        return [Request(id=r[0], run=r[1], by=r[2], reason=r[3], at=r[4]) for r in rows]
+
+    def halt(self) -> Halt | None:
+        with self._reading() as connection:
+            rows = connection.execute("SELECT state, by_whom, reason, at FROM halt").fetchall()
+        match [tuple(row) for row in rows]:
+            case [("off", *_)]:
+                return None
+            case [("on", str(by), str(reason), int() | float() as at)]:
+                return Halt(by=by, reason=reason, at=at)
+        raise JournalUnavailable(
+            f"the halt switch in {self.where} cannot be read, so it counts as on",
+            hint="set it anew with `chaosrun halt on` or `chaosrun halt off`",
+            code="halt-unreadable",
+        )
+
+    def set_halt(self, halt: Halt | None) -> None:
+        row = ("on", halt.by, halt.reason, halt.at) if halt else ("off", "", "", 0.0)
+
+        def write(connection: Connection) -> None:
+            connection.execute("DELETE FROM halt")
+            connection.execute("INSERT INTO halt VALUES (1, ?, ?, ?, ?)", row)
+
+        self._write(write)
+
+    def prune(self, before: float) -> int:
+        def write(connection: Connection) -> int:
+            found = connection.execute(_PRUNABLE + self._for_update, (before,)).fetchall()
+            for table in ("events", "requests", "runs") if found else ():
+                connection.executemany(f"DELETE FROM {table} WHERE run = ?", found)
+            return len(found)
+
+        pruned = 0
+        while count := self._write(write):  # a few at a time: others wait for the journal
+            pruned += count
+        return pruned
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        for _ in range(_ATTEMPTS):
+            try:
+                with self._transaction() as connection:
+                    return work(connection)
+            except Raced:
+                continue
+        raise JournalUnavailable(f"{self.where} is too busy", hint="try again")
+
+    def _append(
+        self,
+        connection: Connection,
+        batches: Sequence[Batch],
+        bodies: Sequence[Sequence[Body] | Exception],
+    ) -> list[Exception | None]:
+        leased = {
+            (run, event.lease): event.hold
+            for run, _, events in batches
+            for event in events
+            if isinstance(event, Leased)
+        }
+        if any(moves_locks(event) for _, _, events in batches for event in events):
+            self._one_at_a_time(connection)  # before anything else, so that nobody deadlocks
+        histories = self._histories(connection, {run for run, _, _ in batches})
+        rows: list[tuple[str, int, str, float, str]] = []
+        errors: list[Exception | None] = []
+        for (run, sequence, events), encoded in zip(batches, bodies, strict=True):
+            try:
+                if isinstance(encoded, Exception):
+                    raise encoded
+                history = histories.setdefault(run, _History())
+                done = self._written_before(connection, run, sequence, encoded, history.last)
+                self._derive(connection, run, events[done:], history, leased)
+            except (ChaosrunError, TypeError, ValueError, NotImplementedError) as error:
+                errors.append(error)
+                continue
+            fresh = enumerate(encoded[done:], sequence + done)
+            rows += [(run, place, body.type, body.at, body.text) for place, body in fresh]
+            history.last = max(history.last, sequence + len(encoded) - 1)
+            errors.append(None)
+        if rows:
+            connection.executemany(_INSERT_EVENT, rows)
+        return errors
+
+    def _histories(self, connection: Connection, runs: Iterable[str]) -> dict[str, _History]:
+        wanted, found = sorted(runs), {}
+        for start in range(0, len(wanted), 500):  # SQLite takes no more than 999 parameters
+            some = wanted[start : start + 500]
+            places = ", ".join("?" * len(some))
+            rows = connection.execute(f"{_RUNS} WHERE run IN ({places})", some).fetchall()
+            for run, *rest, last in rows:
+                found[run] = _History(self._summary(run, rest), -1 if last is None else last)
+        return found
+
+    def _summary(self, run: str, row: Sequence[object]) -> Summary:
+        match row:
+            case [str(name), float(started), str(driver), verdict, float() | None as ended]:
+                if verdict is None or verdict in list(Verdict):
+                    known = Verdict(verdict) if isinstance(verdict, str) else None
+                    return Summary(name, started, driver, known, ended)
+        raise JournalUnavailable(
+            f"the line of run {run} in {self.where} cannot be read",
+            hint="a newer chaosrun may have written it: use that one; else the journal is damaged",
+            code="run-unreadable",
+        )
+
+    def _written_before(
+        self, connection: Connection, run: str, sequence: int, bodies: Sequence[Body], last: int
+    ) -> int:
+        """How many of the events are there already, from an append whose answer was lost."""
+        if not bodies or sequence == last + 1:
+            return 0
+        if sequence > last + 1:
+            raise lost(run, sequence, last)
+        if run in self._unsure:
+            there = [row[1] for row in connection.execute(_EVENTS, (run, sequence)).fetchall()]
+            if there == [body.text for body in bodies[: len(there)]]:
+                return len(there)
+        raise SequenceTaken(
+            f"run {run} has an event {sequence} from another driver",
+            hint="this process stops driving it; the other one goes on",
+        )
+
+    def _derive(
+        self,
+        connection: Connection,
+        run: str,
+        events: Sequence[AnyEvent],
+        history: _History,
+        leased: Mapping[tuple[str, str], Hold],
+    ) -> None:
+        summary = history.summary
+        for event in events:
+            summary = summarise(summary, event)
+        moves = [event for event in events if moves_locks(event)]
+        if moves:
+            connection.execute("SAVEPOINT batch")
+            try:
+                for event in moves:
+                    self._move_locks(connection, run, event, leased)
+            except TargetLocked:
+                connection.execute("ROLLBACK TO SAVEPOINT batch")
+                raise
+        if summary is not None and summary != history.summary:
+            verdict = summary.verdict.value if summary.verdict else None
+            row = (summary.name, summary.started_at, summary.driver, verdict, summary.ended_at, run)
+            if (
+                connection.execute(_UPDATE_RUN if history.summary else _INSERT_RUN, row).rowcount
+                < 1
+            ):
+                raise Raced  # it was pruned in this moment
+            history.summary = summary
+
+    def _move_locks(
+        self,
+        connection: Connection,
+        run: str,
+        event: AnyEvent,
+        leased: Mapping[tuple[str, str], Hold],
+    ) -> None:
+        if isinstance(event, Leased):
+            keys = lock_keys(event.hold)
+            connection.executemany(_TAKE_LOCK, [(run, event.lease, k, event.at) for k in keys])
+            for target, holder in connection.execute(
+                _HELD_BY_ANOTHER, (run, event.lease)
+            ).fetchall():
+                raise TargetLocked(target, holder)
+        elif isinstance(event, Restored):
+            connection.execute("DELETE FROM locks WHERE run = ? AND lease = ?", (run, event.lease))
+        elif takes_again(event):
+            hold = leased.get((run, event.lease)) or self._hold(connection, run, event.lease)
+            keys = lock_keys(hold) if hold else []
+            rows = [(run, event.lease, key, event.at, key, run) for key in keys]
+            if rows:
+                connection.executemany(_TAKE_FREE_LOCK, rows)
+
+    def _hold(self, connection: Connection, run: str, lease: str) -> Hold | None:
+        """What the lease holds, from its Leased event."""
+        for sequence, text in connection.execute(_LEASED, (run,)).fetchall():
+            event = decode(run, sequence, text)
+            if isinstance(event, Leased) and event.lease == lease:
+                return event.hold
+        return None
+
+
+def _encoded(events: Sequence[AnyEvent]) -> Sequence[Body] | Exception:
+    try:
+        return [encode(event) for event in events]
+    except (TypeError, ValueError, NotImplementedError) as error:
+        return error
