@@ -20,7 +20,7 @@ RUN /opt/chaosrun/bin/pip install --no-cache-dir --no-deps --no-build-isolation 
 FROM ${BASE}
 COPY --from=build /opt/chaosrun /opt/chaosrun
 ENV PATH=/opt/chaosrun/bin:$PATH \
-    CHAOSRUN_STATE=/var/lib/chaosrun
+    CHAOSRUN_JOURNAL=sqlite:////var/lib/chaosrun/journal.db
 # A numeric user, so that Kubernetes' runAsNonRoot can tell that it is not root.
 RUN mkdir /var/lib/chaosrun && chown 65532:65532 /var/lib/chaosrun
 USER 65532:65532
