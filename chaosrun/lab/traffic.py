@@ -1,0 +1,53 @@
+"""The lab's users: a steady open loop of a few requests a second through the front.
+
+Law: a slow system does not slow its users down. Requests start on time whatever happened
+to those before; a user gives up after two seconds, and that is an error.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import cycle
+from threading import Semaphore, Thread
+
+from chaosrun.lab.metrics import Window
+from chaosrun.lab.web import NoAnswer, Routes, call, healthy, new_id
+from chaosrun.lab.world import World
+
+EVERY_SECONDS = 0.25
+_ROUTES = ("/checkout", "/catalog", "/orders", "/hello")
+_GIVE_UP_SECONDS = 2.0
+_MOST_AT_ONCE = 32
+
+
+def routes(window: Window) -> Routes:
+    return {
+        "GET /health": healthy,
+        "GET /metrics": lambda _: (200, window.summary()),
+    }
+
+
+def send(world: World, window: Window) -> None:
+    """Send requests until the process ends."""
+    front, places = world.port("front"), Semaphore(_MOST_AT_ONCE)
+    due = time.monotonic()
+    for route in cycle(_ROUTES):
+        time.sleep(max(0.0, due - time.monotonic()))
+        due = max(due, time.monotonic() - 1) + EVERY_SECONDS  # after a pause, no flood
+        began = window.begin()
+        if places.acquire(blocking=False):
+            Thread(target=_one, args=(front, route, window, began, places), daemon=True).start()
+        else:
+            window.end(began, route[1:], new_id(), good=False)
+
+
+def _one(front: int, route: str, window: Window, began: float, places: Semaphore) -> None:
+    request, good = new_id(), False
+    try:
+        status, _ = call(front, route, timeout=_GIVE_UP_SECONDS, request=request)
+        good = status < 400
+    except NoAnswer:
+        pass
+    finally:
+        window.end(began, route[1:], request, good=good)
+        places.release()

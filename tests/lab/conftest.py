@@ -1,0 +1,30 @@
+"""A lab of this test session, on ports that nobody uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaosrun.lab import control
+from chaosrun.lab.world import World
+from chaosrun.units import Duration
+from tests.lab.ports import free_first_port
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A lab that is up and healthy."""
+    directory = tmp_path_factory.mktemp("lab")
+    up = control.up(directory, first_port=free_first_port(), lasts=Duration(900))
+    assert up.world is not None
+    yield up.world
+    control.down(directory)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """A place for a lab of the test's own, of which nothing is left after it."""
+    yield tmp_path / "lab"
+    control.down(tmp_path / "lab")
