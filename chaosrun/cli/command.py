@@ -164,6 +164,14 @@ def need_confirmation(console: Console, question: str, *, yes: bool) -> bool:
     return console.confirm(question)
 
 
+def plain_of(value: Any) -> dict[str, Any]:
+    """A typed value as a plain mapping."""
+    from chaosrun.codec import to_plain
+
+    plain: dict[str, Any] = to_plain(value)
+    return plain
+
+
 def who() -> str:
     """Who gives this command: user@host."""
     import getpass

@@ -36,6 +36,7 @@ class Console:
 
     def set_color(self, when: str) -> None:
         """`auto`, `always` or `never`; auto follows NO_COLOR, TERM and what the stream is."""
+        self.when = when
         self.color = wants_color(when, sys.stdout)
         self._error_color = wants_color(when, sys.stderr)
 
@@ -52,9 +53,28 @@ class Console:
     def style(self, text: str, *styles: str) -> str:
         return styled(text, *styles) if self.color else text
 
+    def error_style(self, text: str, *styles: str) -> str:
+        return styled(text, *styles) if self._error_color else text
+
+    @property
+    def width(self) -> int:
+        """How wide the output is; a pipe is as wide as a usual terminal."""
+        import shutil
+
+        return min(120, max(40, shutil.get_terminal_size((100, 24)).columns))
+
+    def write(self, text: str) -> None:
+        """Text as it is on standard output."""
+        sys.stdout.write(text)
+
     def print(self, text: str = "") -> None:
         """One line, or several, on standard output."""
         sys.stdout.write(text + "\n")
+
+    def mark(self, good: bool) -> str:
+        """A tick or a cross, which differ without colour too."""
+        signs = ("✔", "✖") if self.unicode else ("+", "x")
+        return self.style(signs[not good], "green" if good else "red")
 
     def flush(self) -> None:
         sys.stdout.flush()

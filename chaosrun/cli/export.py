@@ -36,8 +36,11 @@ def command(
             found = [row.run for row in reversed(journal.runs())]
         else:
             found = [journal.find(run) for run in runs]
+        from chaosrun.journal.export import export_lines
+
         for run in found:
-            write_events(console, run, journal.events(run))
+            for line in export_lines(journal, run):
+                console.write(line.decode())
     return 0
 
 
