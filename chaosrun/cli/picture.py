@@ -206,9 +206,8 @@ def _spark(scene: Scene, recent: deque[Sampled] | tuple[()], rule: str, most: in
         elif sample.outcome is Outcome.BROKE:
             block = "✗" if scene.unicode else "x"
         elif value:
-            block = blocks[
-                max(0, min(len(blocks) - 1, int(value[0] / highest * len(blocks) - 0.5)))
-            ]
+            height = int(value[0] / highest * len(blocks) - 0.5)
+            block = blocks[max(0, min(len(blocks) - 1, height))]
         text.append(block, _STYLE[sample.outcome])
     return text
 

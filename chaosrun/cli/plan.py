@@ -63,9 +63,7 @@ def command(
     loaded = load_file(file, sets=given, values=Path(values) if values else None)
     seed = secrets.randbelow(2**31) if seed is None else seed
     with make.opened(journal_url) as journal:
-        found = preview(
-            journal, loaded.experiment, seed=seed, source=loaded.source, now=time()
-        )
+        found = preview(journal, loaded.experiment, seed=seed, source=loaded.source, now=time())
     if output == "json":
         console.json({"could_run": found.could_run, **make.plain_of(found)})
     else:

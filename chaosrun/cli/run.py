@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from chaosrun.events import Finished
     from chaosrun.journal import Journal
     from chaosrun.spec import Experiment
-    from chaosrun.units import JSON
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +68,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 @click.pass_obj
 def command(
     console: Console,
+    /,
     file: str,
     sets: tuple[str, ...],
     values: str | None,

@@ -79,7 +79,7 @@ def _peek(path: str) -> bytes | None:
     """The file's content, when it is JSON of kind Plan."""
     try:
         with Path(path).open("rb") as file:
-            if not file.read(1) == b"{":
+            if file.read(1) != b"{":
                 return None
             content = b"{" + file.read()
         document: Any = msgspec.json.decode(content)

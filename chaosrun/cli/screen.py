@@ -131,8 +131,8 @@ class Screen:
         try:
             yield [watch.event for watch in watches]
         finally:
-            ended = all([watch.close(_PATIENCE) for watch in watches])
-            if live and (not ended or watches[0].failed):
+            ended = [watch.close(_PATIENCE) for watch in watches]
+            if live and (not ended[0] or watches[0].failed):
                 view.restore()
             for failed in [watch.failed for watch in watches if watch.failed]:
                 self.warn(f"the view failed: {type(failed).__name__}: {failed}")

@@ -93,7 +93,7 @@ def _search(journal: Journal, providers: list[Provider]) -> tuple[list[Mark], di
     marks: list[Mark] = []
     failed: dict[str, str] = {}
     for provider in providers:
-        client = None
+        client: Any = None
         try:
             client = provider.client()
             for found in provider.marks(client):

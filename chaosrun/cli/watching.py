@@ -70,7 +70,7 @@ class Watch:
     def _work(self) -> None:
         try:
             self._show()
-        except Exception as error:  # top of a thread: a view's bug must not look like the run's
+        except Exception as error:  # noqa: BLE001 - top of a thread: the run must not suffer
             self.failed = error
 
     def _show(self) -> None:
