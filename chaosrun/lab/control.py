@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 import chaosrun
+from chaosrun import commands
 from chaosrun.errors import ChaosrunError, Rejected
 from chaosrun.lab import processes, web
 from chaosrun.lab.processes import State
@@ -160,11 +161,10 @@ def _need_free_ports(world: World) -> None:
 def _start_supervisor(world: World, lock: int) -> subprocess.Popen[bytes]:
     """Its own session, so that it outlives the terminal; the lock goes on living in it."""
     places = [str(Path(chaosrun.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, places)),
-        MARK: world.directory,
-    }
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+    environment[MARK] = world.directory
+    for marks in (commands.MARK, commands.TOKEN):  # a lab outlives the command that started it
+        environment.pop(marks, None)
     with world.log("supervisor").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "chaosrun.lab.supervisor", world.directory],
