@@ -54,6 +54,7 @@ _NO_ANSWER = 1.0
 _MISSES = 2
 _CANCEL_GRACE = 2.0
 _LINGER = 5.0
+_LOST = "another driver took the run over"
 _JOURNAL_RETRY = 0.5
 _JOURNAL_PATIENCE = 15.0
 
@@ -72,12 +73,20 @@ class Flight:
 
 
 class Drive:
-    """A run that this engine drives: its fold, what is not durable yet, what is in flight."""
+    """A run that this engine drives: its fold, what is not durable yet, what is in flight.
 
-    __slots__ = ("durable", "flights", "given_up", "pending", "run", "unwritten_since", "wake")
+    `ahead` is how many seconds the run's time is ahead of this engine's clock: a driver on a
+    machine whose clock was ahead has left it there, and a run's time never goes back.
+    """
 
-    def __init__(self, run: Run) -> None:
+    __slots__ = (
+        "ahead", "durable", "flights", "given_up", "lost", "pending", "run", "unwritten_since", "wake"
+    )  # fmt: skip
+
+    def __init__(self, run: Run, ahead: float = 0.0) -> None:
         self.run = run
+        self.ahead = ahead
+        self.lost = False
         self.durable = run
         self.pending: list[AnyEvent] = []
         self.flights: dict[AnyEffect, Flight] = {}
@@ -301,9 +310,16 @@ class Engine:
             self._happened(name, drive, event)
 
     def _happened(self, name: str, drive: Drive, event: AnyEvent) -> None:
+        """An event of this engine's clock becomes one of the run's time."""
+        if drive.ahead:
+            event = msgspec.structs.replace(event, at=event.at + drive.ahead)
+        self._fold(name, drive, event)
+
+    def _fold(self, name: str, drive: Drive, event: AnyEvent) -> None:
         drive.run = evolve(drive.run, event)
-        drive.pending.append(event)
-        self._unwritten.add(name)
+        if not drive.lost:
+            drive.pending.append(event)
+            self._unwritten.add(name)
         self._dirty.add(name)
 
     def _expire(self, now: float) -> None:
@@ -326,10 +342,10 @@ class Engine:
 
     def _act(self, name: str, drive: Drive) -> None:
         now = self._clock()
-        decision = decide(drive.run, now)
+        decision = decide(drive.run, now + drive.ahead)
         while (record := _first_record(decision.effects)) is not None:
-            self._happened(name, drive, record.event)
-            decision = decide(drive.run, now)
+            self._fold(name, drive, record.event)
+            decision = decide(drive.run, now + drive.ahead)
         if drive.run.finished is not None:
             self._abandon(drive)
             self._finish_if_written(name, drive)
@@ -343,12 +359,14 @@ class Engine:
                 self._begin(name, drive, effect, now)
         if decision.wake < inf and decision.wake != drive.wake:
             drive.wake = decision.wake
-            heapq.heappush(self._wakes, (decision.wake, name))
+            heapq.heappush(self._wakes, (decision.wake - drive.ahead, name))
 
     def _may_start(self, drive: Drive, effect: AnyEffect) -> bool:
         match effect:
             case Inject():
-                return not drive.pending  # law L1: the lease, and all before it, is durable
+                return (
+                    not drive.pending and not drive.lost
+                )  # law L1: the lease, and all before it, is durable
             case Revert(lease) | LookRestored(lease):
                 return Inject(lease) not in drive.flights
         return True
@@ -428,8 +446,7 @@ class Engine:
                 case None:
                     self._made_durable(name, drive, count)
                 case SequenceTaken():
-                    self._abandon(drive)  # another driver has the run: nothing here may act
-                    self._drop(name, drive, Verdict.ERROR, "another driver took the run over")
+                    self._lost(name, drive)
                 case TargetLocked():
                     self._denied(drive, error)
                 case _:
@@ -445,6 +462,20 @@ class Engine:
             self._observe(name, sequence, event)
         if drive.run.finished is not None:
             self._finish_if_written(name, drive)
+
+    def _lost(self, name: str, drive: Drive) -> None:
+        """Another driver has the run. What this one may have injected meanwhile, it takes back.
+
+        The other one may have reverted and looked before that injection landed; a revert is
+        harmless twice, so both do it. Nothing more is journaled here.
+        """
+        drive.lost = True
+        drive.pending.clear()
+        if drive.run.finished is None:
+            event = e.StopRequested(
+                at=self._clock(), verdict=Verdict.ERROR, by="journal", reason=_LOST
+            )
+            self._happened(name, drive, event)
 
     def _denied(self, drive: Drive, error: TargetLocked) -> None:
         """The lease was not granted: fold again with the denial in its place."""
@@ -463,6 +494,7 @@ class Engine:
         self._retry_at = now + _JOURNAL_RETRY
         if drive.unwritten_since is None:
             drive.unwritten_since = now
+        if drive.run.stop is None and drive.run.finished is None:
             event = e.StopRequested(at=now, verdict=Verdict.ERROR, by="journal", reason=str(error))
             self._happened(name, drive, event)
         given_up = now - drive.unwritten_since > _JOURNAL_PATIENCE
@@ -473,7 +505,7 @@ class Engine:
         if drive.pending or drive.run.finished is None:
             return
         finished = drive.run.finished
-        until = finished.at + _LINGER
+        until = finished.at - drive.ahead + _LINGER
         if any(isinstance(f.effect, Inject) for f in drive.given_up) and self._clock() < until:
             heapq.heappush(self._wakes, (until, name))  # it may still act: see what it did
             return
@@ -495,7 +527,7 @@ class Engine:
             self._registered = True
 
     def _adopt(self, name: str, run: Run) -> None:
-        self._drives[name] = Drive(run)
+        self._drives[name] = Drive(run, max(0.0, run.at - self._clock()))
         self._dirty.add(name)
 
     # --- listening --------------------------------------------------------------------------

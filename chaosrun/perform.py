@@ -16,7 +16,7 @@ from typing import Any, cast
 import msgspec
 from msgspec.structs import replace
 
-from chaosrun import arguments, discovery, expression
+from chaosrun import arguments, commands, discovery, expression
 from chaosrun import events as e
 from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import ChaosrunError, Indeterminate, JournalUnavailable, Refused, Transient
@@ -142,8 +142,8 @@ class Performer:
             case Sample():
                 return self._sample(run, effect, began)
             case Inject(lease):
-                self._refuse_when_halted()
                 kind, hold, client = self._held(run, lease)
+                self._last_look(run)
                 kind.inject(hold, client)
                 return e.Injected(at=0, lease=lease)
             case LookForEffect(lease):
@@ -184,9 +184,16 @@ class Performer:
             rule="the halt switch must be off", hint="chaosrun halt off" if halt else "",
         )  # fmt: skip
 
-    def _refuse_when_halted(self) -> None:
-        if self._journal and (halt := self._journal.halt()):
+    def _last_look(self, run: Run) -> None:
+        """At the last moment before an injection: nobody halted, cancelled or took the run."""
+        if (cancellation := commands.current.get()) and cancellation.cancelled:
+            raise Refused("cancelled before it began")
+        if self._journal is None:
+            return
+        if halt := self._journal.halt():
             raise Refused(f"halted by {halt.by}: {halt.reason}", hint="chaosrun halt off")
+        if self._journal.driver(run.id) != run.driver:
+            raise Refused("another driver took the run over")
 
     def _plan(self, run: Run, name: str, final: bool) -> e.Planned:
         step = next(s for s in run.spec.method if s.name == name)

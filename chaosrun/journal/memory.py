@@ -50,6 +50,10 @@ class MemoryJournal:
     def alive(self, driver: str) -> bool:
         return driver in self._drivers
 
+    def driver(self, run: str) -> str:
+        known = self._runs.get(run)
+        return known.driver if known else ""
+
     def append(self, run: str, sequence: int, events: Sequence[AnyEvent]) -> None:
         for event in events:
             encode(event)

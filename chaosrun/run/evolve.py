@@ -61,7 +61,8 @@ def _resumed(run: Run, event: e.Resumed) -> Run:
         else s
         for name, s in run.steps.items()
     }
-    run = replace(run, driver=event.driver, resumed=True, steps=steps, finished=None)
+    stage = Phase.METHOD if run.stage is Phase.FINISHED else run.stage
+    run = replace(run, driver=event.driver, resumed=True, steps=steps, finished=None, stage=stage)
     return _settle(_stopped(run, Verdict.CANCELLED, event.reason))
 
 
@@ -203,7 +204,8 @@ def _injected(run: Run, event: e.Injected) -> Run:
     if event.late:
         return _owed_again(run, step)
     since = run.in_place_since if run.in_place_since is not None else run.at
-    run = replace(run, in_place_since=since)
+    checks = {name: replace(c, due=run.at) for name, c in run.checks.items()}
+    run = replace(run, in_place_since=since, checks=checks)
     return _with_step(run, replace(step, inject_ended=True, injected_at=run.at, next_look=run.at))
 
 
