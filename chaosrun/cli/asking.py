@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import copy_context
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 
@@ -16,7 +17,7 @@ from chaosrun.events import AnyEvent, Failure
 from chaosrun.perform import Performer, failed
 from chaosrun.run import Run
 from chaosrun.run.effects import AnyEffect
-from chaosrun.workers import Workers
+from chaosrun.workers import Lane, Workers
 
 
 def ask(performer: Performer, run: Run, effects: Sequence[AnyEffect], now: float) -> list[AnyEvent]:
@@ -38,7 +39,7 @@ def ask(performer: Performer, run: Run, effects: Sequence[AnyEffect], now: float
             answers.put((index, performer.perform(run, effect)))
 
         context = copy_context()
-        workers.submit(lambda context=context, work=work: context.run(work), urgent=False)  # type: ignore[misc]
+        workers.submit(partial(context.run, work), Lane.ORDINARY)
     while waiting := deadlines.keys() - found.keys():
         first = min(waiting, key=deadlines.__getitem__)
         try:

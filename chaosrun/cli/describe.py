@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chaosrun.cli import command as make
-from chaosrun.cli.console import Console, aligned
+from chaosrun.cli.console import Console
 
 if TYPE_CHECKING:
     from chaosrun.cli.catalog import Argument, Described
@@ -100,18 +100,20 @@ def _title(console: Console, title: str) -> None:
 def _arguments(
     console: Console, title: str, arguments: tuple[Argument, ...], *, inputs: bool = True
 ) -> None:
+    """Each argument with its type; what it is for below it, as wide as the terminal."""
     if not arguments:
         return
+    from textwrap import wrap
+
     from chaosrun.cli.catalog import flat
 
     _title(console, title)
-    rows = []
-    for name, argument in flat(arguments):
-        default = "required" if argument.required else argument.default
-        rows.append([f"  {name}", argument.type, *([default] if inputs else []), _said(argument)])
-    for line in aligned(rows):
-        console.print(line)
-
-
-def _said(argument: Argument) -> str:
-    return "; ".join(filter(None, (argument.description, argument.bounds)))
+    listed = list(flat(arguments))
+    column = 4 + max(len(name) for name, _ in listed)
+    for name, argument in listed:
+        default = argument.default and f"default {argument.default}"
+        facts = [argument.type, "required" if argument.required and inputs else default]
+        facts.append(argument.bounds)
+        console.print(f"  {name:{column - 4}}  {', '.join(filter(None, facts))}")
+        for line in wrap(argument.description, max(30, console.width - column)):
+            console.print(" " * column + console.style(line, "dim"))

@@ -1,0 +1,111 @@
+"""`chaosrun lab`: a small real system of processes on this machine, to practise on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from chaosrun.cli import command as make
+from chaosrun.cli.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chaosrun.lab.control import Status
+
+
+def _directory_option(function: Callable[..., int]) -> Callable[..., int]:
+    return click.option(
+        "--directory", metavar="DIR", type=click.Path(path_type=Path), default=None,
+        help="Where the lab keeps its files; one lab a directory.",
+    )(function)  # fmt: skip
+
+
+def _place(directory: Path | None) -> Path:
+    """The directory asked for, or `lab` beside the journal's default file."""
+    if directory is not None:
+        return directory
+    state = os.environ.get("CHAOSRUN_STATE_DIR")
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(state or os.path.join(home, "chaosrun")) / "lab"
+
+
+@click.group(
+    "lab",
+    cls=make.Group,
+    examples="""
+    chaosrun lab up                 start it; it ends by itself after an hour
+    chaosrun lab experiments        what to try on it
+    chaosrun lab status
+    chaosrun lab down
+    """,
+)
+def command() -> None:
+    """A small real system on loopback, to practise on: traffic, a front, replicas, a backend."""
+
+
+@command.command("up", examples="chaosrun lab up --for 2h\nchaosrun lab up --base-port 9900")
+@click.option("--base-port", type=int, default=8800, show_default=True, help="Its first port.")
+@click.option("--for", "lasts", default="1h", show_default=True, metavar="DURATION",
+              help="It ends by itself after this time.")  # fmt: skip
+@_directory_option
+@click.pass_obj
+def up(console: Console, base_port: int, lasts: str, directory: Path | None) -> int:
+    """Start the lab and wait until all of it answers."""
+    from chaosrun.lab import control
+    from chaosrun.units import Duration
+
+    time = Duration(make.duration(lasts))
+    status = control.up(_place(directory), first_port=base_port, lasts=time)
+    _show(console, status)
+    console.print("\n`chaosrun lab experiments` shows what to try on it")
+    return 0
+
+
+@command.command("down", examples="chaosrun lab down")
+@_directory_option
+@click.pass_obj
+def down(console: Console, directory: Path | None) -> int:
+    """End the lab, whatever is left of it."""
+    from chaosrun.lab import control
+
+    ended = control.down(_place(directory))
+    count = f"{ended.processes} process{'' if ended.processes == 1 else 'es'}"
+    console.print(f"the lab is down; {count} ended" if ended.processes else "no lab was up")
+    return 0
+
+
+@command.command("status", examples="chaosrun lab status --output json")
+@_directory_option
+@make.output_option()
+@click.pass_obj
+def status(console: Console, directory: Path | None, output: str) -> int:
+    """Show the lab's parts, and whether each answers. Exit code 1 when it is not healthy."""
+    from chaosrun.lab import control
+
+    found = control.status(_place(directory))
+    if output == "json":
+        console.json(found)
+    elif found.up:
+        _show(console, found)
+    else:
+        console.print("no lab is up: `chaosrun lab up` starts one")
+    return 0 if found.healthy else 1
+
+
+def _show(console: Console, status: Status) -> None:
+    from chaosrun.cli.console import aligned
+    from chaosrun.reports.wording import seconds
+
+    left = seconds(status.seconds_left)
+    console.print(f"the lab is up, and ends by itself in {left}")
+    rows = [
+        (f"  {console.mark(part.answers)}", part.name, f"127.0.0.1:{part.port}",
+         part.state if part.state != "running" else "", part.tells)
+        for part in status.parts
+    ]  # fmt: skip
+    for line in aligned(rows):
+        console.print(line)
