@@ -139,7 +139,8 @@ class Endpoint(Part, frozen=True, kw_only=True):
             pair = f"{self.basic_auth.username}:{self.basic_auth.password}"
             headers["authorization"] = "Basic " + b64encode(pair.encode()).decode()
         for name, value in self.headers.items():
-            headers[name.lower()] = value
+            # The library sends Latin-1, as RFC 9110 once had it; servers today expect UTF-8.
+            headers[name.lower()] = value.encode().decode("latin-1")
         return headers
 
 

@@ -289,8 +289,10 @@ def _redirected(request: Request, response: BaseHTTPResponse) -> Request | None:
     location = response.headers.get("location")
     if response.status not in _REDIRECT_STATUSES or not location:
         return None
-    url = urljoin(request.url, location)
-    here, there = parse_url(request.url), parse_url(url)
+    try:
+        here, there = parse_url(request.url), parse_url(urljoin(request.url, location))
+    except (ValueError, LocationParseError):
+        return None
     if there.scheme not in ("http", "https") or not there.host:
         return None
     url = there._replace(auth=None, fragment=None).url
