@@ -1,0 +1,301 @@
+"""The way to this machine: every look at it and every change of it is a method here.
+
+Law: a signal reaches exactly the process that was meant, never another that was given its id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from chaosrun import commands
+from chaosrun.codec import to_json
+from chaosrun.errors import Indeterminate, Refused, Transient
+from chaosrun.fault import Hold
+from chaosrun.place import Place, here
+from chaosrun.providers.host import procfs, runtime, watchdog
+from chaosrun.providers.host.procfs import Identity, Process
+from chaosrun.providers.host.proxy.control import Answer, Request, Status
+
+RESTARTED = "CHAOSRUN_RESTARTED"
+"""In the environment of what a revert started: the mark of its hold."""
+
+_ARMED_WITHIN = 5.0
+_GONE_WITHIN = 2.0
+_PROXY_ANSWERS_WITHIN = 3.0
+_DETACH = """
+import os, sys
+if os.fork():
+    os._exit(0)
+os.setsid()
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+class Host:
+    """This machine."""
+
+    def place(self) -> Place:
+        """Where we are."""
+        return here()
+
+    def user(self) -> int:
+        """The user we run as."""
+        return os.geteuid()
+
+    def directory(self) -> str:
+        """Where a person's commands run unless they say where."""
+        return os.getcwd()
+
+    # Looking at processes
+
+    def processes(self) -> list[Process]:
+        """All that run."""
+        return procfs.processes()
+
+    def ancestors(self) -> list[int]:
+        """This process and those it descends from."""
+        return sorted(procfs.ancestors())
+
+    def identity(self, pid: int) -> Identity:
+        """The process that has this id now. Raises Transient when none has."""
+        seen = procfs.process(pid)
+        if seen is None:
+            raise Transient(f"process {pid} has ended")
+        return seen.identity
+
+    def listeners(self, port: int, pids: Sequence[int]) -> list[int]:
+        """Those of `pids` that listen on a TCP port."""
+        return procfs.listeners(port, pids)
+
+    def started_by(self, pid: int) -> str:
+        """Which chaosrun started that process as a command or a watchdog; empty for others."""
+        seen = procfs.process(pid)
+        if seen and watchdog.SIGN in seen.words:
+            return "the watchdog of a pause"
+        return "a command of chaosrun" if procfs.variable(pid, commands.TOKEN) else ""
+
+    def state(self, identity: Identity) -> str:
+        """The state letter of that process; empty when it has ended."""
+        seen = procfs.process(identity.pid)
+        if seen is None or seen.identity != identity or seen.ended:
+            return ""
+        return seen.state
+
+    def may_still_end(self, identity: Identity, number: int) -> bool:
+        """Whether a signal that was sent may be ending that process: it is pending or caught."""
+        wanted = ("SigPnd:", "ShdPnd:", "SigCgt:")
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{identity.pid}/status").read_text().splitlines()
+            masks = [int(line.split()[1], 16) for line in lines if line.startswith(wanted)]
+            return any(mask >> (number - 1) & 1 for mask in masks)
+        return False
+
+    def pid_file(self, path: str) -> tuple[int, float]:
+        """The id in a PID file, and when it was written. Raises Refused."""
+        try:
+            with open(path) as file:
+                return int(file.read(32).split()[0]), os.fstat(file.fileno()).st_mtime
+        except OSError as error:
+            raise Refused(f"cannot read {path}: {error.strerror}") from None
+        except (ValueError, IndexError):
+            raise Refused(f"{path} does not hold a process id") from None
+
+    def started_at(self, identity: Identity) -> float:
+        """When that process started, in UTC seconds."""
+        uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return procfs.started_at(identity, time.time(), uptime)
+
+    # Signals
+
+    def may_signal(self, identity: Identity) -> bool:
+        """Whether we are allowed to signal that process; it is not."""
+        try:
+            self.send_signal(identity, 0)
+        except Refused:
+            return False
+        return True
+
+    def send_signal(self, identity: Identity, number: int) -> bool:
+        """Signal exactly that process. False when it has ended. Raises Refused."""
+        try:
+            handle = os.pidfd_open(identity.pid)
+        except ProcessLookupError:
+            return False
+        try:
+            if not self.state(identity):  # looked at after the handle was taken: no mistake
+                return False
+            signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            raise Refused(
+                f"not allowed to signal process {identity.pid}",
+                hint="run as its user or as root, or with CAP_KILL",
+            ) from None
+        finally:
+            os.close(handle)
+        return True
+
+    def wait_gone(self, identity: Identity, seconds: float) -> bool:
+        """Wait for that process to end; whether it has."""
+        try:
+            handle = os.pidfd_open(identity.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            if self.state(identity):
+                poll = select.poll()
+                poll.register(handle, select.POLLIN)
+                poll.poll(max(0.0, seconds) * 1000)
+        finally:
+            os.close(handle)
+        return not self.state(identity)
+
+    # Commands
+
+    def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float,
+        env: Mapping[str, str],
+        cwd: str,
+        mark: str = "",
+    ) -> commands.Completed:
+        """Run a person's command; see `chaosrun.commands.run`."""
+        return commands.run(command, timeout=timeout, env=env, cwd=cwd, mark=mark)
+
+    def end_marked(self, mark: str) -> int:
+        """Kill what is left of commands with that mark."""
+        return commands.end_marked(mark)
+
+    def commands(self) -> dict[int, str]:
+        """The mark of every process that a command with a mark left running."""
+        return commands.marked()
+
+    def start_detached(self, command: str | Sequence[str], mark: str, cwd: str) -> None:
+        """Start something that outlives us, and that `restarted` finds again."""
+        words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+        own = (commands.MARK, commands.TOKEN)
+        environment = {k: v for k, v in os.environ.items() if k not in own} | {RESTARTED: mark}
+        _start([sys.executable, "-S", "-I", "-c", _DETACH, *words], env=environment, cwd=cwd)
+
+    def restarted(self, mark: str) -> list[Process]:
+        """The processes that run because of `start_detached` with that mark."""
+        found = (each for each in self.processes() if not each.kernel)
+        return [each for each in found if procfs.variable(each.pid, RESTARTED) == mark]
+
+    # Pauses
+
+    def pause(self, hold: Hold, identities: Sequence[Identity]) -> None:
+        """Let a watchdog stop these processes until the hold's deadline.
+
+        Word of it is left first. Raises Refused, and Indeterminate when it does not answer.
+        """
+        runtime.write_note(hold)
+        words = [
+            *(sys.executable, "-S", "-I", watchdog.__file__, watchdog.SIGN),
+            *(hold.mark, repr(hold.deadline), str(runtime.note_path(hold.mark))),
+            *map(str, identities),
+        ]
+        said = _start(words, env={"PATH": os.defpath}, cwd="/", answers_within=_ARMED_WITHIN)
+        if not said:
+            raise Indeterminate("the watchdog of the pause did not answer")
+        if said != "paused":
+            raise Refused(f"cannot pause: {said.lower()}")
+
+    def watchdogs(self) -> dict[str, list[Identity]]:
+        """The running watchdogs of pauses, by mark."""
+        found: dict[str, list[Identity]] = {}
+        for each in self.processes():
+            if watchdog.SIGN in each.words:
+                mark = each.words[each.words.index(watchdog.SIGN) + 1]
+                found.setdefault(mark, []).append(each.identity)
+        return found
+
+    def end_pause(self, mark: str) -> None:
+        """Make the watchdog continue its processes and end, and remove the word of it."""
+        for identity in self.watchdogs().get(mark, []):
+            self.send_signal(identity, signal.SIGTERM)
+            if not self.wait_gone(identity, _GONE_WITHIN):
+                self.send_signal(identity, signal.SIGKILL)
+                if not self.wait_gone(identity, _GONE_WITHIN):
+                    raise Indeterminate("the watchdog of the pause does not end")
+        runtime.remove_note(mark)
+
+    def pauses(self) -> list[Hold]:
+        """The pauses of which word was left."""
+        return list(runtime.notes())
+
+    # Proxies
+
+    def proxies(self) -> list[str]:
+        """The control sockets of this user's proxies, of dead ones too."""
+        return [str(path) for path in runtime.control_paths()]
+
+    def proxy(self, control: str, request: Request) -> Status | None:
+        """How a proxy is after it did what was asked. None when no proxy runs there.
+
+        Raises Refused when it says no, and Transient when it does not answer.
+        """
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(_PROXY_ANSWERS_WITHIN)
+                connection.connect(control)
+                connection.sendall(to_json(request) + b"\n")
+                line = b""
+                while not line.endswith(b"\n"):
+                    part = connection.recv(65536)
+                    if not part:
+                        break
+                    line += part
+            answer = msgspec.json.decode(line, type=Answer)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except PermissionError:
+            raise Refused(
+                f"not allowed to control the proxy at {control}", hint="run as its user"
+            ) from None
+        except OSError as error:
+            raise Transient(f"the proxy at {control} does not answer: {error}") from None
+        except msgspec.DecodeError:
+            raise Transient(f"the proxy at {control} answered nothing sensible") from None
+        if answer.error:
+            raise Refused(f"the proxy at {control} says: {answer.error}")
+        return answer.status
+
+
+def _start(
+    words: list[str], *, env: Mapping[str, str], cwd: str, answers_within: float = 0.0
+) -> str:
+    """Start a program that detaches itself, and return the first line it says, if it must."""
+    try:
+        process = subprocess.Popen(
+            words, env=env, cwd=cwd, start_new_session=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if answers_within else subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    except OSError as error:
+        raise Refused(f"cannot start {words[0]}: {error.strerror}") from None
+    said = ""
+    if process.stdout is not None:
+        with process.stdout:
+            if select.select([process.stdout], [], [], answers_within)[0]:
+                said = process.stdout.readline().decode().strip()
+    try:
+        process.wait(_ARMED_WITHIN)  # what goes on is a child of it, which we do not wait for
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(_GONE_WITHIN)
+    return said
