@@ -17,7 +17,7 @@ from chaosrun.lab.world import World
 from chaosrun.units import JSON
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """How long each answer takes."""
 
     delay_ms: float = 0.0

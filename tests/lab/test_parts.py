@@ -78,13 +78,13 @@ def test_the_front_serves_on_while_a_replica_is_gone(lab: World) -> None:
 def test_the_backend_reads_its_settings_only_when_it_starts(lab: World) -> None:
     port = lab.port("backend")
     try:
-        assert _put_settings(port, b'{"delay_ms": 50}') == 200
+        assert _put_settings(port, b'{"delayMs": 50}') == 200
         _, said = web.call(port, "/settings", timeout=2)
-        assert said == {"wanted": {"delay_ms": 50.0}, "applied": {"delay_ms": 0.0}}
+        assert said == {"wanted": {"delayMs": 50.0}, "applied": {"delayMs": 0.0}}
         assert _put_settings(port, b'{"delayed": 50}') == 400
     finally:
         _, said = web.call(port, "/settings", timeout=2, method="DELETE")
-    assert said["wanted"] == {"delay_ms": 0.0}
+    assert said["wanted"] == {"delayMs": 0.0}
 
 
 def _put_settings(port: int, body: bytes) -> int:
