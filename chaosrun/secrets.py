@@ -20,9 +20,8 @@ from chaosrun import discovery
 from chaosrun.errors import ChaosrunError, Refused
 from chaosrun.units import JSON, Secret
 
-REFERENCE = re.compile(r"(\$+)\{secrets\.([A-Za-z_][A-Za-z0-9_-]*)\}")
+REFERENCE = re.compile(r"(?<!\$)(\$+)\{secrets\.([A-Za-z_][A-Za-z0-9_-]*)\}")
 HIDDEN = "***"
-_DOLLARS = re.compile(r"\$+\Z")
 _CORE = 8  # base64 shorter than this occurs in ordinary text by chance
 
 
@@ -99,10 +98,10 @@ def scrub(data: JSON, secrets: Mapping[str, Secret]) -> JSON:
     def clean(text: str) -> str:
         parts, position = [], 0
         for match in pattern.finditer(text) if forms else ():
-            parts.append(_escape(text[position : match.start()], before_reference=True))
+            parts.append(escape(text[position : match.start()], before_reference=True))
             parts.append(forms[match[0]])
             position = match.end()
-        parts.append(_escape(text[position:], before_reference=False))
+        parts.append(escape(text[position:]))
         return "".join(parts)
 
     return _each_text(data, clean)
@@ -119,10 +118,12 @@ def _read(name: str, declared: Mapping[str, JSON]) -> Secret:
     return Secret(value)
 
 
-def _escape(text: str, *, before_reference: bool) -> str:
+def escape(text: str, *, before_reference: bool = False) -> str:
     """Text that `substitute` reads as it is, also when a reference follows it."""
+    if "$" not in text:
+        return text
     text = REFERENCE.sub(lambda match: match[1] + match[0], text)
-    return _DOLLARS.sub(lambda match: match[0] * 2, text) if before_reference else text
+    return text + "$" * (len(text) - len(text.rstrip("$"))) if before_reference else text
 
 
 def _encodings(value: str) -> Iterator[str]:

@@ -153,11 +153,14 @@ class ExperimentSpec(Spec, frozen=True, kw_only=True):
         dict[str, dict[str, JSON]],
         Meta(description="Each from one source: {env: NAME}, {file: PATH} or {command: [...]}"),
     ] = {}
-    steady_state: Annotated[tuple[Check, ...], Meta(min_length=1)]
-    method: Annotated[tuple[Step, ...], Meta(min_length=1)]
-    abort_when: tuple[Guard, ...] = ()
+    steady_state: Annotated[tuple[Check, ...], Meta(min_length=1, max_length=1000)]
+    method: Annotated[tuple[Step, ...], Meta(min_length=1, max_length=1000)]
+    abort_when: Annotated[tuple[Guard, ...], Meta(max_length=1000)] = ()
     limits: Limits = Limits()
-    gates: tuple[Annotated[dict[str, dict[str, JSON]], Meta(min_length=1, max_length=1)], ...] = ()
+    gates: Annotated[
+        tuple[Annotated[dict[str, dict[str, JSON]], Meta(min_length=1, max_length=1)], ...],
+        Meta(max_length=1000),
+    ] = ()
     recover_within: Annotated[
         Duration,
         Meta(description="After the last revert, how long the steady state may take to return"),

@@ -85,6 +85,8 @@ class Duration(Unit):
             raise ValueError("a duration is text such as 200ms, 2s or 5m")
         if not isinstance(text, str):
             raise ValueError(f"a duration needs a unit: {text}s or {text}ms?")
+        if len(text) > 64:  # hostile: matching takes the square of the length
+            raise ValueError("this is not a duration such as 200ms, 2s, 5m or 1h30m")
         position, seconds = 0, 0.0
         for match in _DURATION.finditer(text):
             if match.start() != position:

@@ -1,0 +1,195 @@
+"""From a file to a frozen experiment, or to everything that is wrong with it.
+
+bytes -> text -> nodes with places -> data -> parameters -> filled in -> typed; then the checks
+that no type can express. Law (L4): nothing but the file (and a values file) is opened, no
+provider is run, and no exception but Invalid comes out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path as File
+
+import msgspec
+
+from chaosrun.codec import from_plain, to_plain
+from chaosrun.loading import checks, json_tree, naming, shape, yaml_tree
+from chaosrun.loading.interpolation import Interpolation
+from chaosrun.loading.parameters import Given, Parameters
+from chaosrun.loading.problems import Findings, Invalid, Problem
+from chaosrun.loading.source import Node, Path, Source, Unreadable, read
+from chaosrun.spec import Experiment
+from chaosrun.units import JSON
+
+SUFFIXES = (".yaml", ".yml", ".json")
+_NOT_FILLED = ("parameters", "secrets")
+_WITH_ARGUMENTS = {"steadyState": ("with",), "abortWhen": ("with",), "method": ("with", "target")}
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A valid experiment, with its digest, the parameters it was given, and where it came from."""
+
+    experiment: Experiment
+    digest: str
+    parameters: dict[str, JSON]
+    source: str
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one file: either it is loaded, or there are problems (`count` in all)."""
+
+    file: str
+    loaded: Loaded | None = None
+    problems: tuple[Problem, ...] = ()
+    count: int = 0
+
+
+def load_file(
+    path: File | str, *, sets: Mapping[str, str] = {}, values: File | None = None
+) -> Loaded:
+    """The experiment in a YAML or JSON file. Raises Invalid with every problem.
+
+    `sets` are texts from the command line, and win over the `values` file.
+    """
+    given = Given(sets)
+    if values is not None:
+        given.findings, given.values = _values(File(values))
+    source, findings, root = _open(File(path))
+    data = root.plain() if root is not None else None
+    if not isinstance(data, dict):
+        message = "the file is empty" if data is None else "is not a mapping of keys to values"
+        findings.at(-1 if data is None else 0, message, "an experiment begins with `apiVersion:`")
+        raise findings.invalid()
+    experiment, parameters = _checked(data, given, findings)
+    if given.findings:
+        for problem in given.findings.invalid().problems:
+            findings.other(problem)
+    findings.raise_any()
+    if experiment is None:
+        raise Invalid([Problem(file=source.file, message="is not an experiment")])
+    return Loaded(
+        experiment=experiment,
+        digest=digest_of(experiment),
+        parameters=parameters,
+        source=source.file,
+    )
+
+
+def check_files(
+    paths: Sequence[File | str], *, sets: Mapping[str, str] = {}, values: File | None = None
+) -> list[Checked]:
+    """What came of each file, in order; a directory stands for the files in it."""
+    results: list[Checked] = []
+    for path in paths:
+        files = list(_expand(File(path)))
+        if not files:
+            problem = Problem(file=str(path), message="no file here ends in .yaml, .yml or .json")
+            results.append(Checked(file=str(path), problems=(problem,), count=1))
+        for file in files:
+            try:
+                loaded = load_file(file, sets=sets, values=values)
+                results.append(Checked(file=str(file), loaded=loaded))
+            except Invalid as error:
+                results.append(Checked(file=str(file), problems=error.problems, count=error.count))
+    return results
+
+
+def digest_of(experiment: Experiment) -> str:
+    """The SHA-256 of an experiment, whatever the order of its keys was."""
+    text = msgspec.json.encode(to_plain(experiment), order="deterministic")
+    return hashlib.sha256(text).hexdigest()
+
+
+def _expand(path: File) -> Iterator[File]:
+    if not path.is_dir():
+        yield path
+        return
+    for file in sorted(path.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+        if file.suffix in SUFFIXES and not hidden and not file.is_dir():
+            yield file
+
+
+def _open(file: File) -> tuple[Source, Findings, Node | None]:
+    """The nodes of a file. Raises Invalid when it has none."""
+    source = Source(str(file))
+    findings = Findings(source)
+    try:
+        source = read(file)
+        findings = Findings(source)
+        parse = json_tree.parse if file.suffix == ".json" else yaml_tree.parse
+        findings.root = root = parse(source, findings)
+    except Unreadable as error:
+        if error.text:
+            findings = Findings(Source(str(file), error.text))
+        findings.at(error.index, error.message, error.suggestion, code="unreadable")
+        raise findings.invalid() from None
+    return source, findings, root
+
+
+def _values(file: File) -> tuple[Findings, dict[str, JSON]]:
+    _, findings, root = _open(file)
+    values = root.plain() if root is not None else {}
+    if not isinstance(values, dict):
+        findings.at(0, "is not a mapping of parameters to values")
+        raise findings.invalid()
+    return findings, values
+
+
+def _checked(
+    data: dict[str, JSON], given: Given, findings: Findings
+) -> tuple[Experiment | None, dict[str, JSON]]:
+    if data.get("kind", "Experiment") != "Experiment" and isinstance(data["kind"], str):
+        kind = data["kind"]
+        findings.value(
+            ("kind",), f"unknown kind `{kind}`", "known here: Experiment", code="unknown-kind",
+            wrong=kind, among=("Experiment",),
+        )  # fmt: skip
+        return None, {}
+    spec = data.get("spec")
+    parameters: dict[str, JSON] = {}
+    if isinstance(spec, dict):
+        parameters = Parameters(spec.get("parameters"), given, findings).settle()
+        spec = _filled(spec, parameters, findings)
+        data = {**data, "spec": spec}
+    experiment = None
+    try:
+        experiment = from_plain(data, Experiment)
+    except msgspec.ValidationError:
+        shape.check(data, Experiment, (), findings)
+    if isinstance(spec, dict):
+        checks.check(spec, findings)
+        naming.check(spec, findings)
+    return experiment, parameters
+
+
+def _filled(
+    spec: dict[str, JSON], parameters: dict[str, JSON], findings: Findings
+) -> dict[str, JSON]:
+    """The spec with parameters in their places."""
+    secrets = spec.get("secrets")
+    names = set(secrets) if isinstance(secrets, dict) else set()
+    fill = Interpolation(parameters.__getitem__, parameters, names, findings)
+
+    def walk(value: JSON, path: Path) -> JSON:
+        """A list of steps, checks or guards: their arguments may hold secrets."""
+        inside = _WITH_ARGUMENTS[str(path[1])]
+        if len(path) == 2 and isinstance(value, list):
+            return [walk(item, (*path, index)) for index, item in enumerate(value)]
+        if len(path) == 3 and isinstance(value, dict):
+            return {
+                key: fill.fill(item, (*path, key), in_arguments=key in inside)
+                for key, item in value.items()
+            }
+        return fill.fill(value, path, in_arguments=False)
+
+    filled = {}
+    for key, value in spec.items():
+        if key in _NOT_FILLED:
+            filled[key] = value
+        elif key in _WITH_ARGUMENTS:
+            filled[key] = walk(value, ("spec", key))
+        else:
+            filled[key] = fill.fill(value, ("spec", key), in_arguments=key == "gates")
+    return filled
