@@ -67,7 +67,7 @@ class LiveView:
         self._started = 0.0
         self._note = "Ctrl-C stops and reverts"
         self._live: Live | None = None
-        self._story: list[str] = []
+        self._story: list[Line] = []
 
     def event(self, _run: str, sequence: int, event: AnyEvent) -> None:
         from chaosrun.cli.picture import RECENT
@@ -77,14 +77,14 @@ class LiveView:
         if isinstance(event, Sampled):
             key = (event.subject, event.name)
             self._samples.setdefault(key, deque(maxlen=RECENT)).append(event)
-        for line in self._narrator.tell(event):
-            if line.word not in _QUIET_WORDS:
-                self._tell(line)
+        self._story += [
+            line for line in self._narrator.tell(event) if line.word not in _QUIET_WORDS
+        ]
 
     def signal(self, number: int, before: int) -> None:
         words = signal_words(before)
         self._note = words
-        self._tell(Line(self._clock(), "signal", name_of(number), words, "yellow"))
+        self._story.append(Line(self._clock(), "signal", name_of(number), words, "yellow"))
 
     def tick(self) -> None:
         from rich.text import Text
@@ -100,7 +100,12 @@ class LiveView:
         size = live.console.size
         live.update(draw(scene, size.width, size.height))
         if story:  # printing above the picture draws it again, too
-            live.console.print(Text.from_ansi("\n".join(story)), soft_wrap=True)
+            subject = subject_width(self._narrator.run)
+            told = [
+                written(line, color=self._color, width=size.width, subject=subject)
+                for line in story
+            ]
+            live.console.print(Text.from_ansi("\n".join(told)), soft_wrap=True)
         else:
             live.refresh()
 
@@ -118,10 +123,6 @@ class LiveView:
             pass
         finally:
             os.set_blocking(self._terminal.fileno(), True)
-
-    def _tell(self, line: Line) -> None:
-        width = subject_width(self._narrator.run)
-        self._story.append(written(line, color=self._color, subject=width))
 
     def _begin(self) -> Live:
         from rich.console import Console

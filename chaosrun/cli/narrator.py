@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import singledispatchmethod
+from textwrap import wrap
 from time import localtime, strftime
 
 import msgspec
 
 from chaosrun import events as e
-from chaosrun.cli.console import VERDICT_STYLE, clean, clip, pad, plain_values, styled
+from chaosrun.cli.console import VERDICT_STYLE, cells, clean, clip, pad, plain_values, styled
 from chaosrun.events import AnyEvent, Moment, Outcome
 from chaosrun.fault import Hold
 from chaosrun.run import Phase, Run, evolve
@@ -231,12 +232,16 @@ def clock(at: float, *, date: bool = False) -> str:
 
 
 def written(line: Line, *, color: bool, width: int = 0, lead: str = "", subject: int = 24) -> str:
-    """A line as text: `lead` (else the time), word, subject, words, in columns."""
+    """A line as text: `lead` (else the time), word, subject, words, in columns.
+
+    With a `width`, words that do not fit go on below where they began.
+    """
     lead = lead or clock(line.at)
     word, about = pad(line.word, 13), pad(clip(clean(line.subject), 40), subject)
     text = clean(line.text)
-    if width:
-        text = clip(text, max(20, width - len(lead) - 17 - max(subject, len(about))))
+    column = len(lead) + len(word) + cells(about) + 5
+    if width and cells(text) > width - column and width - column >= 20:
+        text = f"\n{' ' * column}".join(wrap(text, width - column))
     if color:
         if line.style:
             word, text = styled(word, line.style), styled(text, line.style)

@@ -43,8 +43,8 @@ class Scene(msgspec.Struct, frozen=True):
 
 def draw(scene: Scene, width: int, height: int) -> RenderableType:
     """The picture, at most `height` lines high and `width` columns wide."""
-    room = max(6, height - 2)
-    parts: list[RenderableType] = [_head(scene, width)]
+    room = max(6, height - 3)
+    parts: list[RenderableType] = [Text(""), _head(scene, width)]
     steps, checks = list(scene.run.steps.values()), list(scene.run.checks.values())
     guards = list(scene.run.guards.values())
     room -= 2 + bool(scene.note)
