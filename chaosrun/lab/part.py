@@ -5,6 +5,7 @@ Law: a part ends with its supervisor (Linux), and at the lab's end whatever beca
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from chaosrun.lab import web
 from chaosrun.lab.world import Part, World, read_world
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 
 
 def command(part: Part, world: World) -> list[str]:
@@ -28,7 +30,9 @@ def main(title: str, port: str, directory: str) -> None:
     world = read_world(Path(directory))
     if world is None:
         raise SystemExit(f"no lab was started in {directory}")
-    _end_with_parent()
+    if sys.platform == "linux":
+        _end_with_parent()
+        _show_name(title)
     Thread(target=_end_at, args=(world.ends_at,), daemon=True).start()
     name = title.removeprefix("chaosrun-lab-")
     if name == "proxy":
@@ -64,12 +68,15 @@ def _routes(name: str, world: World) -> web.Routes:
 
 def _end_with_parent() -> None:
     """Have the kernel kill this process when its supervisor ends, even while it is stopped."""
-    if sys.platform == "linux":
-        import ctypes
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:  # it ended before we asked
+        os._exit(0)
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:  # it ended before we asked
-            os._exit(0)
+
+def _show_name(title: str) -> None:
+    """Be `lab-replica-1` in ps(1) and in reports, not `python`; 15 letters at most."""
+    name = title.removeprefix("chaosrun-").encode()
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, ctypes.c_char_p(name))
 
 
 def _end_at(when: float) -> None:

@@ -11,7 +11,7 @@ from itertools import cycle
 from threading import Semaphore, Thread
 
 from chaosrun.lab.metrics import Window
-from chaosrun.lab.web import Answer, NoAnswer, Request, Routes, call, new_id
+from chaosrun.lab.web import Answer, NoAnswer, Request, Routes, answers, call, new_id
 from chaosrun.lab.world import World
 
 EVERY_SECONDS = 0.25
@@ -33,8 +33,10 @@ def routes(window: Window) -> Routes:
 
 
 def send(world: World, window: Window) -> None:
-    """Send requests until the process ends."""
+    """Send requests until the process ends, from when every other part listens."""
     front, places = world.port("front"), Semaphore(_MOST_AT_ONCE)
+    while not all(answers(port, timeout=1) for port in world.ports):
+        time.sleep(0.05)
     due = time.monotonic()
     for number, route in enumerate(cycle(_ROUTES)):
         time.sleep(max(0.0, due - time.monotonic()))
