@@ -5,7 +5,6 @@ Law: help teaches with examples; an option means the same in every command that 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -184,11 +183,6 @@ def who() -> str:
 
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
-
-
-def read_stdin(limit: int = 32 * 1024 * 1024) -> bytes:
-    """All of standard input, at most `limit` bytes and one more."""
-    return sys.stdin.buffer.read(limit + 1)
 
 
 class RunName(click.ParamType[str]):

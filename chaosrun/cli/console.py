@@ -38,7 +38,7 @@ class Console:
         """`auto`, `always` or `never`; auto follows NO_COLOR, TERM and what the stream is."""
         self.when = when
         self.color = wants_color(when, sys.stdout)
-        self._error_color = wants_color(when, sys.stderr)
+        self.error_color = wants_color(when, sys.stderr)
 
     @property
     def interactive(self) -> bool:
@@ -52,9 +52,6 @@ class Console:
 
     def style(self, text: str, *styles: str) -> str:
         return styled(text, *styles) if self.color else text
-
-    def error_style(self, text: str, *styles: str) -> str:
-        return styled(text, *styles) if self._error_color else text
 
     @property
     def width(self) -> int:
@@ -93,7 +90,7 @@ class Console:
 
     def _complain(self, what: str, style: str, text: str, hint: str) -> None:
         label = f"{what}:"
-        if self._error_color:
+        if self.error_color:
             label = styled(label, style, "bold")
         self.note(f"chaosrun: {label} {clean(text, lines=True)}")
         if hint:

@@ -27,7 +27,7 @@ _WORDS = {
     chaosrun permissions experiment.yaml --output json
     """,
 )
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(allow_dash=True))
 @make.parameter_options
 @make.output_option()
 @click.pass_obj
@@ -35,13 +35,9 @@ def command(
     console: Console, file: str, sets: tuple[str, ...], values: str | None, output: str
 ) -> int:
     """List the rights that an experiment's faults need, and nothing more, by system."""
-    from pathlib import Path
+    from chaosrun.cli.reading import load
 
-    from chaosrun.loading import load_file
-
-    given = make.parse_sets(sets)
-    loaded = load_file(file, sets=given, values=Path(values) if values else None)
-    needed = _needed(loaded.experiment)
+    needed = _needed(load(file, sets, values).experiment)
     if output == "json":
         console.json(
             [{"permission": permission, "steps": steps} for permission, steps in needed.items()]

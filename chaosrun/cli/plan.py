@@ -29,7 +29,7 @@ _MOST_TARGETS = 20
     chaosrun plan experiment.yaml --output json | jq '.steps[].planned.targets'
     """,
 )
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(allow_dash=True))
 @make.parameter_options
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed, the same targets.")
 @click.option("--out", metavar="FILE", help="Save the plan; `chaosrun run FILE` runs it as seen.")
@@ -51,16 +51,14 @@ def command(
     Everything is only read. Exit code 0 when it could run now, 3 when it would be refused.
     """
     import secrets
-    from pathlib import Path
     from time import time
 
     from chaosrun.cli.preview import preview
+    from chaosrun.cli.reading import load
     from chaosrun.cli.reporting import check_writable
-    from chaosrun.loading import load_file
 
     check_writable([out] if out else [])
-    given = make.parse_sets(sets)
-    loaded = load_file(file, sets=given, values=Path(values) if values else None)
+    loaded = load(file, sets, values)
     seed = secrets.randbelow(2**31) if seed is None else seed
     with make.opened(journal_url) as journal:
         found = preview(journal, loaded.experiment, seed=seed, source=loaded.source, now=time())
@@ -70,7 +68,7 @@ def command(
         _show(console, found)
     if out:
         _save(console, loaded, found, out, say=output == "text")
-    elif output == "text" and found.could_run:
+    elif output == "text" and found.could_run and file != "-":
         console.print(f"`chaosrun run {file} --seed {seed}` touches these targets")
     return 0 if found.could_run else 3
 

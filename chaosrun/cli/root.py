@@ -167,9 +167,9 @@ def _invoke(words: list[str], console: Console) -> int:
 def show_error(console: Console, error: ChaosrunError) -> None:
     """An error, and every problem it holds."""
     if getattr(error, "problems", None):
-        from chaosrun.cli.validate import show_problems
+        from chaosrun.cli.validate import show_invalid
 
-        show_problems(console, error.problems)  # type: ignore[attr-defined]
+        show_invalid(console, error)  # type: ignore[arg-type]
     else:
         console.show_error(error)
 

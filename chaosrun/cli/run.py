@@ -14,8 +14,6 @@ from chaosrun.errors import ChaosrunError, Rejected
 from chaosrun.events import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from chaosrun.cli.screen import Screen
     from chaosrun.events import Finished
     from chaosrun.journal import Journal
@@ -52,7 +50,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     chaosrun plan experiment.yaml --out plan.json && chaosrun run plan.json     as it was seen
     """,
 )
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(allow_dash=True))
 @make.parameter_options
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed, the same targets.")
 @make.output_option()
@@ -105,17 +103,16 @@ def command(
             recover_first(journal, screen)
             if signals.first:
                 return _nothing_touched(screen, signals)
-            question = _question(file, make.parse_sets(sets), values, seed)
+            question = _question(file, sets, values, seed)
             if not yes and not _agreed(console, question.experiment):
                 return _nothing_touched(screen, signals)
             run, finished = drive(journal, question, signals, screen)
             return report(journal, run, finished, signals, screen, console)
 
 
-def _question(file: str, sets: Mapping[str, str], values: str | None, seed: int | None) -> Question:
-    from pathlib import Path
-
+def _question(file: str, sets: tuple[str, ...], values: str | None, seed: int | None) -> Question:
     from chaosrun.cli import saved
+    from chaosrun.cli.reading import load
 
     plan = saved.load(file)
     if plan is not None:
@@ -129,9 +126,7 @@ def _question(file: str, sets: Mapping[str, str], values: str | None, seed: int 
         )  # fmt: skip
     import secrets
 
-    from chaosrun.loading import load_file
-
-    loaded = load_file(file, sets=sets, values=Path(values) if values else None)
+    loaded = load(file, sets, values)
     return Question(
         experiment=loaded.experiment, digest=loaded.digest, source=loaded.source,
         parameters=loaded.parameters, seed=secrets.randbelow(2**31) if seed is None else seed,

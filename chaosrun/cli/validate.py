@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from chaosrun.cli import command as make
-from chaosrun.cli.console import Console, cells, clean
+from chaosrun.cli.console import Console, clean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-_WIDEST = 120
+    from chaosrun.loading import Checked, Invalid
 
 
 @make.command(
     "validate",
     examples="""
-    chaosrun validate experiments/*.yaml
+    chaosrun validate experiments/                           every file in the directory
     chaosrun validate - < experiment.yaml
-    chaosrun validate experiments/*.yaml --output github     annotations in a pull request
+    chaosrun validate experiments/ --output github           annotations in a pull request
     chaosrun validate experiment.yaml --output json | jq -r '.problems[].message'
     """,
 )
@@ -33,80 +31,49 @@ def command(
 ) -> int:
     """Find every problem of experiment files; nothing is touched.
 
-    Exit code 0 when all are valid, 2 when any is not. A file named - is standard input.
+    Exit code 0 when all are valid, 2 when any is not. A directory stands for the YAML and JSON
+    files in it, and - for standard input.
     """
-    from pathlib import Path
+    from chaosrun.cli.reading import check
 
-    from chaosrun.errors import Rejected
-    from chaosrun.loading import load_file
-
-    given = make.parse_sets(sets)
-    problems: list[Any] = []
-    valid: list[str] = []
-    for file in files:
-        try:
-            loaded = load_file(file, sets=given, values=Path(values) if values else None)
-            valid.append(f"{file}: valid: {clean(loaded.experiment.metadata.name)}")
-        except Rejected as error:
-            problems += getattr(error, "problems", None) or [_whole(file, error)]
+    checked = check(files, sets, values)
+    problems = [problem for one in checked for problem in one.problems]
     match output:
         case "json":
-            console.json({"valid": not problems, "problems": problems})
+            valid = [one.file for one in checked if one.loaded]
+            console.json({"valid": not problems, "files": valid, "problems": problems})
         case "github":
-            for problem in problems:
-                console.print(_annotation(problem))
+            from chaosrun.loading.rendering import as_github
+
+            if problems:
+                console.print(as_github(problems))
         case _:
-            for line in valid:
-                console.print(line)
-            show_problems(console, problems, to_error=False)
+            _show(console, checked)
     return 2 if problems else 0
 
 
-def _whole(file: str, error: Exception) -> Any:
-    """A rejection without a place, as a problem of the whole file."""
-    from chaosrun.loading import Problem
+def _show(console: Console, checked: list[Checked]) -> None:
+    from chaosrun.loading.rendering import as_text
 
-    hint = getattr(error, "hint", "")
-    return Problem(file=file, message=str(error), suggestion=hint)
-
-
-def show_problems(console: Console, problems: Sequence[Any], *, to_error: bool = True) -> None:
-    """Each problem with its line, a caret under the place, and what would help."""
-    write = console.note if to_error else console.print
-    style = console.error_style if to_error else console.style
-    for problem in problems:
-        where = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
-        write(f"{style(clean(where), 'bold')}: {clean(problem.message)}")
-        if problem.source_line.strip():
-            text, caret = _excerpt(problem.source_line, problem.column)
-            write(f"  {style('|', 'dim')} {text}")
-            write(f"  {style('|', 'dim')} {style(caret, 'red', 'bold')}")
-        if problem.suggestion:
-            write(f"  {style('=', 'dim')} {clean(problem.suggestion)}")
-    if problems:
-        files = len({problem.file for problem in problems})
-        many = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
-        write(f"{many} in {files} file{'' if files == 1 else 's'}; nothing was touched")
+    for one in checked:
+        if one.loaded is not None:
+            name = clean(one.loaded.experiment.metadata.name)
+            console.print(f"{clean(one.file)}: {console.style('valid', 'green')}: {name}")
+        else:
+            console.print(as_text(one.problems, colour=console.color, count=one.count) + "\n")
+    wrong = [one for one in checked if one.loaded is None]
+    if wrong:
+        console.print(_sum(sum(one.count for one in wrong), len(wrong)))
 
 
-def _excerpt(line: str, column: int) -> tuple[str, str]:
-    """The part of the line around the column, and a caret under it."""
-    start = max(0, column - 1 - _WIDEST // 2) if len(line) > _WIDEST else 0
-    shown = line[start : start + _WIDEST]
-    before = clean(shown[: column - 1 - start].replace("\t", " "))
-    dots = "…" if start else ""
-    text = dots + before + clean(shown[column - 1 - start :].rstrip().replace("\t", " "))
-    return text, " " * cells(dots + before) + "^"
+def _sum(problems: int, files: int) -> str:
+    many = f"{problems} problem{'' if problems == 1 else 's'}"
+    return f"{many} in {files} file{'' if files == 1 else 's'}; nothing was touched"
 
 
-def _annotation(problem: Any) -> str:
-    """A GitHub workflow command (docs.github.com: workflow commands, setting an error message)."""
-    message = problem.message + (f" ({problem.suggestion})" if problem.suggestion else "")
-    place = f",line={problem.line},col={problem.column}" if problem.line else ""
-    return f"::error file={_escaped(problem.file, ',:')}{place}::{_escaped(message)}"
+def show_invalid(console: Console, error: Invalid) -> None:
+    """The problems of a file that a command was to work on, on standard error."""
+    from chaosrun.loading.rendering import as_text
 
-
-def _escaped(text: str, more: str = "") -> str:
-    for character in "%\r\n" + more:
-        text = text.replace(character, f"%{ord(character):02X}")
-    return text
+    console.note(as_text(error.problems, colour=console.error_color, count=error.count))
+    console.note("\n" + _sum(error.count, len({problem.file for problem in error.problems})))
