@@ -5,7 +5,6 @@ They read plain data and not the typed experiment, so that one mistake does not 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -61,7 +60,7 @@ def _names(listed: list[tuple[Path, dict[str, JSON]]], what: str, findings: Find
         name, where = text(item, "name", path, findings), (*path, "name")
         if not name:
             continue
-        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        if any(letter < " " or "\x7f" <= letter < "\xa0" for letter in name):
             findings.value(where, "a name is one line of plain text")
         if name in seen:
             line = findings.source.place(findings.value_index(seen[name]))[0]
@@ -102,7 +101,9 @@ def _order(
     for (path, step), name in zip(steps, names, strict=True):
         after = step.get("after")
         waits = previous
-        if isinstance(after, list) and not findings.poisoned((*path, "after")):
+        if findings.poisoned((*path, "after")):
+            waits, whole = [], False
+        elif isinstance(after, list):
             waits, sound = _waits(after, name, names, (*path, "after"), findings, whole)
             whole = whole and sound
         if name:

@@ -8,18 +8,18 @@ provider is run, and no exception but Invalid comes out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path as File
 
 import msgspec
 
 from chaosrun.codec import from_plain, to_plain
-from chaosrun.loading import checks, json_tree, naming, shape, yaml_tree
+from chaosrun.loading import checks, naming, yaml_tree
 from chaosrun.loading.interpolation import Interpolation
 from chaosrun.loading.parameters import Given, Parameters
-from chaosrun.loading.problems import Findings, Invalid, Problem
+from chaosrun.loading.problems import Findings, Invalid, Problem, closest
 from chaosrun.loading.source import Node, Path, Source, Unreadable, read
-from chaosrun.spec import Experiment
+from chaosrun.spec import Experiment, ExperimentSpec
 from chaosrun.units import JSON
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -118,7 +118,7 @@ def _open(file: File) -> tuple[Source, Findings, Node | None]:
     try:
         source = read(file)
         findings = Findings(source)
-        parse = json_tree.parse if file.suffix == ".json" else yaml_tree.parse
+        parse = _parser(file)
         findings.root = root = parse(source, findings)
     except Unreadable as error:
         if error.text:
@@ -126,6 +126,14 @@ def _open(file: File) -> tuple[Source, Findings, Node | None]:
         findings.at(error.index, error.message, error.suggestion, code="unreadable")
         raise findings.invalid() from None
     return source, findings, root
+
+
+def _parser(file: File) -> Callable[[Source, Findings], Node | None]:
+    if file.suffix != ".json":
+        return yaml_tree.parse
+    from chaosrun.loading import json_tree  # files are seldom JSON
+
+    return json_tree.parse
 
 
 def _values(file: File) -> tuple[Findings, dict[str, JSON]]:
@@ -150,13 +158,15 @@ def _checked(
     spec = data.get("spec")
     parameters: dict[str, JSON] = {}
     if isinstance(spec, dict):
-        parameters = Parameters(spec.get("parameters"), given, findings).settle()
+        parameters = Parameters(_meant(spec, "parameters"), given, findings).settle()
         spec = _filled(spec, parameters, findings)
         data = {**data, "spec": spec}
     experiment = None
     try:
         experiment = from_plain(data, Experiment)
     except msgspec.ValidationError:
+        from chaosrun.loading import shape  # only when something is wrong
+
         shape.check(data, Experiment, (), findings)
     if isinstance(spec, dict):
         checks.check(spec, findings)
@@ -164,11 +174,21 @@ def _checked(
     return experiment, parameters
 
 
+def _meant(spec: dict[str, JSON], key: str) -> JSON:
+    """The value of a key also where the key is misspelt: what uses it is not wrong, too."""
+    if key in spec:
+        return spec[key]
+    known = ExperimentSpec.__struct_encode_fields__
+    unknown = [other for other in spec if other not in known][:20]
+    absent = [name for name in known if name not in spec]
+    return next((spec[other] for other in unknown if closest(other, absent) == key), None)
+
+
 def _filled(
     spec: dict[str, JSON], parameters: dict[str, JSON], findings: Findings
 ) -> dict[str, JSON]:
     """The spec with parameters in their places."""
-    secrets = spec.get("secrets")
+    secrets = _meant(spec, "secrets")
     names = set(secrets) if isinstance(secrets, dict) else set()
     fill = Interpolation(parameters.__getitem__, parameters, names, findings)
 

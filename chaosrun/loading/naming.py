@@ -5,6 +5,7 @@ Only the providers that are named are imported, and nothing of them is run.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,13 +15,13 @@ from chaosrun import discovery
 from chaosrun.arguments import TARGET
 from chaosrun.codec import from_plain
 from chaosrun.errors import ChaosrunError, Rejected
-from chaosrun.fault import AnyFault, Fault, Reversal
-from chaosrun.loading import shape
+from chaosrun.fault import AnyFault, Reversal
 from chaosrun.loading.checks import items, text
 from chaosrun.loading.problems import Findings
 from chaosrun.loading.source import Path
 from chaosrun.units import JSON
 
+_SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _EXPECTATIONS = {"steadyState": "expect", "abortWhen": "when"}
 
 
@@ -30,7 +31,7 @@ def check(spec: dict[str, JSON], findings: Findings) -> None:
         for path, item in items(spec, listed):
             probe = _named("probe", text(item, "probe", path, findings), (*path, "probe"), findings)
             if probe is not None:
-                _arguments(item, probe, path, (*path, "probe"), findings)
+                _probe_arguments(item, probe, path, findings)
                 _expectation(item, key, probe, path, findings)
     _faults(spec, findings)
     gates = spec.get("gates")
@@ -71,75 +72,49 @@ def _named(what: str, name: str, path: Path, findings: Findings, *, key: bool = 
     return None
 
 
+def _with(item: dict[str, JSON], key: str, path: Path, findings: Findings) -> Any:
+    """The mapping under `with` or `target`; None when it is wrong, which is said elsewhere."""
+    part = item.get(key, {})
+    return part if isinstance(part, dict) and not findings.poisoned((*path, key)) else None
+
+
+def _probe_arguments(
+    item: dict[str, JSON], kind: type[Any], path: Path, findings: Findings
+) -> None:
+    with_ = _with(item, "with", path, findings)
+    if with_ is not None:
+        named_at = findings.value_index((*path, "probe"))
+        _arguments(with_, kind, (*path, "with"), named_at, findings)
+
+
 def _arguments(
-    item: dict[str, JSON], kind: type[Any], path: Path, named_at: Path, findings: Findings
+    arguments: dict[str, JSON], kind: type[Any], path: Path, named_at: int, findings: Findings
 ) -> None:
-    """Check `with`, and for a fault `target`, against the fields of what is named."""
-    fields = shape.fields_of(kind)
-    parts = {TARGET: item.get(TARGET), "with": item.get("with")}
-    written = {key: part for key, part in parts.items() if part is not None}
-    for key, part in written.items():
-        if not isinstance(part, dict) or findings.poisoned((*path, key)):
-            return  # said when the file's shape is checked
-    arguments: dict[str, JSON] = written.get("with", {})
-    whole = {**arguments, **({TARGET: written[TARGET]} if written.get(TARGET) else {})}
-    before = len(findings)
-    is_fault = issubclass(kind, Fault)
-    if is_fault and TARGET in arguments:
-        message = "`target` is written beside `with`, not in it"
-        findings.key((*path, "with", TARGET), message)
     try:
-        from_plain(whole, kind)
+        from_plain(arguments, kind)
     except msgspec.ValidationError as error:
-        beside = tuple(field for field in fields if not (is_fault and field.name == TARGET))
-        missing_at = findings.key_index((*path, "with")) if arguments else None
-        missing_at = findings.value_index(named_at) if missing_at is None else missing_at
-        shape.check_mapping(
-            {key: value for key, value in arguments.items() if key != TARGET or not is_fault},
-            beside,
-            (*path, "with"),
-            findings,
-            missing_at=missing_at,
-            what="argument",
-        )
-        if is_fault:
-            _target(written, fields, path, named_at, findings)
-        said = len(findings) > before or findings.poisoned_within((*path, "with"))
-        if not said and not findings.poisoned_within((*path, TARGET)):
-            _whole(str(error), whole, path, named_at, findings)
+        from chaosrun.loading.arguments import explain
+
+        explain(arguments, kind, path, named_at, findings, str(error))
 
 
-def _target(
-    written: dict[str, JSON],
-    fields: tuple[shape.Field, ...],
-    path: Path,
-    named_at: Path,
-    findings: Findings,
+def _fault_arguments(
+    step: dict[str, JSON], kind: type[AnyFault], path: Path, findings: Findings
 ) -> None:
-    field = next((field for field in fields if field.name == TARGET), None)
-    if field is None:
-        if written.get(TARGET):
-            findings.key((*path, TARGET), "this fault takes no `target`")
-    elif written.get(TARGET):
-        shape.check(written[TARGET], field.kind, (*path, TARGET), findings)
-    elif field.required:
-        index = findings.value_index(named_at)
-        findings.at(index, "`target` is missing: this fault must be told what to touch")
+    with_, target = (_with(step, key, path, findings) for key in ("with", TARGET))
+    if with_ is None or target is None:
+        return
+    error = ""
+    try:
+        if TARGET not in with_:
+            from_plain({**with_, TARGET: target} if target else with_, kind)
+            return
+    except msgspec.ValidationError as caught:
+        error = str(caught)
+    from chaosrun.loading.arguments import explain_fault
 
-
-def _whole(
-    error: str,
-    whole: dict[str, JSON],
-    path: Path,
-    named_at: Path,
-    findings: Findings,
-) -> None:
-    """What only all arguments together show, in the provider's own words."""
-    if shape.holds_reference(whole):
-        return  # the values are not known before they are used
-    where = (*path, "with") if findings.has((*path, "with")) else named_at
-    report = findings.key if where != named_at else findings.value
-    report(where, shape.message_of(error))
+    named_at = findings.value_index((*path, "fault"))
+    explain_fault(with_, target, kind, path, named_at, findings, error)
 
 
 def _expectation(
@@ -176,7 +151,7 @@ def _faults(spec: dict[str, JSON], findings: Findings) -> None:
             complete = complete and name in accepted
             used |= {name} & set(filter(_is_text, accepted))
             continue
-        _arguments(step, fault, path, where, findings)
+        _fault_arguments(step, fault, path, findings)
         if name not in used and name not in accepted and _irreversible(fault, step):
             findings.value(
                 where,
@@ -221,18 +196,7 @@ def _gate(gate: dict[str, JSON], path: Path, findings: Findings) -> None:
     kind = _named("gate", name, (*path, name), findings, key=True)
     if kind is None or not isinstance(arguments, dict) or findings.poisoned((*path, name)):
         return
-    before = len(findings)
-    try:
-        from_plain(arguments, kind)
-    except msgspec.ValidationError as error:
-        index = findings.key_index((*path, name))
-        fields = shape.fields_of(kind)
-        shape.check_mapping(
-            arguments, fields, (*path, name), findings, missing_at=index, what="argument"
-        )
-        said = len(findings) > before or findings.poisoned_within((*path, name))
-        if not said and not shape.holds_reference(arguments):
-            findings.key((*path, name), shape.message_of(str(error)))
+    _arguments(arguments, kind, (*path, name), findings.key_index((*path, name)), findings)
 
 
 def _secrets(declared: JSON, findings: Findings) -> None:
@@ -240,7 +204,7 @@ def _secrets(declared: JSON, findings: Findings) -> None:
         path: Path = ("spec", "secrets", name)
         if not isinstance(source, dict):
             continue  # said when the file's shape is checked
-        if not shape.SECRET_NAME.fullmatch(name):
+        if not _SECRET_NAME.fullmatch(name):
             message = "a secret's name is letters, digits, _ and -, and begins with a letter"
             findings.key(path, message)
         if len(source) != 1:

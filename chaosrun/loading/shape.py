@@ -30,7 +30,6 @@ _WORDS = {
 }
 _PLACE = re.compile(r" - at `(key in )?(\$.*)`$")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
-SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _BOUND = re.compile(r"Expected `(\w+)`(?: of length)? (>=|<=|>|<) (\S+)")
 
 
@@ -143,6 +142,7 @@ class _Walk:
             meant = closest(key, absent) if len(data) < 50 else ""
             if meant:  # it is not missing then, and what it holds can be checked
                 absent.remove(meant)
+                self.findings.poison((*path, meant))
                 check(data[key], known[meant].kind, (*path, key), self.findings)
         for name in absent:
             if known[name].required and not self.findings.poisoned((*path, name)):

@@ -15,7 +15,6 @@ import yaml
 
 from chaosrun.loading.problems import Findings
 from chaosrun.loading.source import Node, Source, Unreadable
-from chaosrun.loading.yaml_mistakes import explain, unacceptable
 
 DEEPEST = 64
 MOST_NODES = 50_000
@@ -40,8 +39,12 @@ def parse(source: Source, findings: Findings) -> Node | None:
     try:
         return _Tree(source, findings).build(yaml.parse(source.text, Loader=_PARSER))
     except yaml.MarkedYAMLError as error:
+        from chaosrun.loading.yaml_mistakes import explain  # only when something is wrong
+
         raise explain(source.text, error) from None
     except yaml.reader.ReaderError as error:
+        from chaosrun.loading.yaml_mistakes import unacceptable
+
         raise unacceptable(source.text, error) from None
 
 
