@@ -41,7 +41,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     error_share: Annotated[float, Meta(description="`errors` of `requests`, from 0 to 1")]
     dropped: Annotated[
         int,
-        Meta(description="How many errors were never sent: all of `concurrency` was in use"),
+        Meta(description="How many errors were never sent: too many others were under way"),
     ]
     p50: Annotated[
         Duration,
@@ -98,7 +98,7 @@ class HttpLoad(Question, Probe["Client", Load], frozen=True, kw_only=True):
             ge=1,
             le=2000,
             description="The most requests under way at once; further ones wait, and are dropped "
-            "when they could not be sent within `timeout`",
+            "when they have waited for `timeout`",
         ),
     ] = 128
 
@@ -112,7 +112,8 @@ class HttpLoad(Question, Probe["Client", Load], frozen=True, kw_only=True):
 
     @property
     def time_needed(self) -> Duration:
-        return Duration(self.window.seconds + self.timeout.seconds + _SLACK)
+        # The last request may wait as long as it may then take.
+        return Duration(self.window.seconds + 2 * self.timeout.seconds + _SLACK)
 
     @property
     def _count(self) -> int:
@@ -137,11 +138,11 @@ class HttpLoad(Question, Probe["Client", Load], frozen=True, kw_only=True):
             threads.shutdown(cancel_futures=True)
 
     def _send(self, client: Client, request: Request, due: float) -> _Outcome:
-        deadline = due + self.timeout.seconds
-        late = time.monotonic() - due
+        started = time.monotonic()
+        late = started - due
         if late >= self.timeout.seconds:
             return _Outcome(late, late, 0, _DROPPED)
-        answer = client.ask(request, deadline)
+        answer = client.ask(request, started + self.timeout.seconds)
         latency = time.monotonic() - due
         if answer.error:  # one that fails at once must not look fast
             return _Outcome(late, max(latency, self.timeout.seconds), 0, answer.error)

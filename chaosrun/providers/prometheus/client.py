@@ -6,7 +6,7 @@ Law: what Prometheus could not say raises: Transient when asking again may help,
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,15 +17,32 @@ from chaosrun.web.client import Client
 
 _KEPT = 16 * 1024 * 1024
 _PASSING = ("timeout", "canceled", "unavailable", "internal", "too_many_requests")
+_NARROWER = "ask for fewer series, a shorter `range` or a longer `step`"
+_HINTS = {"bad_data": "try the query in Prometheus' own page", "execution": _NARROWER}
+
 Sample = tuple[float, str]
-"""When, in seconds since 1970, and the number as text, which may be NaN, +Inf or -Inf."""
+"""When, in seconds since 1970, and the number as text: it may be NaN, +Inf or -Inf."""
 
 
-class Series(msgspec.Struct, frozen=True):
-    """One series of a result: one sample, or several for a range."""
+class Series(NamedTuple):
+    """One series of a result: its numbers, oldest first, and whether they are of a range.
+
+    It has none where its samples are histograms.
+    """
+
+    numbers: tuple[float, ...]
+    ranged: bool
+
+
+class Written(msgspec.Struct, frozen=True):
+    """One series as Prometheus writes it."""
 
     value: Sample | None = None
     values: tuple[Sample, ...] = ()
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        return self.values if self.value is None else (self.value,)
 
 
 class Found(msgspec.Struct, frozen=True, rename="camel"):
@@ -79,7 +96,7 @@ class Prometheus:
             reply = msgspec.json.decode(answer.body, type=Reply)
             if reply.data is not None:
                 return _series(reply.data), reply.warnings
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, RecursionError, ValueError):  # the last is a number's
             raise _unexpected(answer.status) from None
         kind = Transient if reply.error_type in _PASSING else Refused
         raise kind(f"Prometheus: {reply.error or 'no data'}", hint=_HINTS.get(reply.error_type, ""))
@@ -88,15 +105,15 @@ class Prometheus:
 def _series(found: Found) -> tuple[Series, ...]:
     match found.result_type:
         case "scalar":
-            return (Series(value=msgspec.json.decode(found.result, type=Sample)),)
+            sample = msgspec.json.decode(found.result, type=Sample)
+            return (Series((float(sample[1]),), ranged=False),)
         case "string":
             raise Refused("the query gives a text, not a number")
-        case "vector" | "matrix":
-            return msgspec.json.decode(found.result, type=tuple[Series, ...])
-
-
-_NARROWER = "ask for fewer series, a shorter `range` or a longer `step`"
-_HINTS = {"bad_data": "try the query in Prometheus' own page", "execution": _NARROWER}
+    ranged = found.result_type == "matrix"
+    return tuple(
+        Series(tuple(float(text) for _, text in one.samples), ranged)
+        for one in msgspec.json.decode(found.result, type=tuple[Written, ...])
+    )
 
 
 def _unexpected(status: int) -> ChaosrunError:

@@ -135,18 +135,16 @@ def _numbers(series: tuple[Series, ...], *, ranged: bool) -> list[float]:
             hint="aggregate them, such as with sum(...) or max(...)",
         )
     (one,) = series
-    samples = one.values if ranged else (one.value,)
-    if not all(samples):
-        if one.values:
-            raise Refused(
-                "the query gives a range of samples, not one number",
-                hint="use a function such as rate(...) or last_over_time(...), or write `range`",
-            )
-        raise Refused("the query gives no numbers: a histogram?", hint="use histogram_quantile()")
-    numbers = [float(sample[1]) for sample in samples if sample]
-    if not numbers or any(math.isnan(number) for number in numbers):
+    if one.ranged and not ranged:
+        raise Refused(
+            "the query gives a range of samples, not one number",
+            hint="use a function such as rate(...) or last_over_time(...), or write `range`",
+        )
+    if not one.numbers:
+        raise Refused("the query gives no number: a histogram?", hint="use histogram_quantile()")
+    if any(math.isnan(number) for number in one.numbers):
         raise Refused(
             "the query gives NaN, which is not a number",
             hint="something is divided by zero; perhaps add `> 0` to what it is divided by",
         )
-    return numbers
+    return list(one.numbers)
