@@ -75,7 +75,7 @@ rollbacks:
 
 
 @contextmanager
-def _world() -> Iterator[Path]:
+def world() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "world.py").write_text(WORLD)
@@ -89,13 +89,13 @@ def _figure(pair: Pair, most: float) -> Figure:
 
 
 def version() -> Figure:
-    with _world() as cwd:
+    with world() as cwd:
         pair = in_turns([CHAOSRUN, "--version"], [peers.chaos_toolkit(), "--version"], cwd=cwd)
     return _figure(pair, 0.6)
 
 
 def validate() -> Figure:
-    with _world() as cwd:
+    with world() as cwd:
         pair = in_turns(
             [CHAOSRUN, "validate", "ours.yaml"],
             [peers.chaos_toolkit(), "validate", "theirs.yaml"],
@@ -105,7 +105,7 @@ def validate() -> Figure:
 
 
 def run() -> Figure:
-    with _world() as cwd:
+    with world() as cwd:
         pair = in_turns(
             [CHAOSRUN, "run", "--journal", f"sqlite:///{cwd}/journal.db", "ours.yaml"],
             [peers.chaos_toolkit(), "run", "--rollback-strategy", "always", "theirs.yaml"],

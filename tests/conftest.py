@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,9 +23,11 @@ settings.load_profile("chaosrun")
 
 
 @pytest.fixture(autouse=True)
-def _own_journal(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test touches the journal of the person who runs the tests."""
-    monkeypatch.setenv("CHAOSRUN_JOURNAL", f"sqlite:///{tmp_path}/own-journal.db")
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the journal or the lab of the person who runs the tests."""
+    monkeypatch.delenv("CHAOSRUN_JOURNAL", raising=False)
+    monkeypatch.delenv("CHAOSRUN_STATE_DIR", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
 
 
 @pytest.hookimpl(wrapper=True)
