@@ -27,6 +27,8 @@ Words = Annotated[
     ),
 ]
 _SHOWN = 200
+_NOT_RUN = (126, 127)
+"""What a shell ends with when it cannot run a command. POSIX, XCU 2.8.2."""
 
 
 class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -157,6 +159,8 @@ def checked(name: str, command: Words | None) -> None:
 def _ask_before(undo: Undo, client: Host) -> None:
     """The two looks, before anything was done: they must be able to tell the difference."""
     before = _run(undo.took_effect, undo, client)
+    if before.code in _NOT_RUN:
+        raise Refused(f"tookEffect could not be run ({_outcome(before)})")
     if before.code == 0:
         raise Refused(
             "tookEffect says yes before anything was injected, so it would prove nothing",

@@ -44,9 +44,9 @@ class Processes(
         ),
     ] = ""
     pid_file: Annotated[str, Meta(description="The file that holds its process id")] = ""
-    listening: Annotated[
-        int | None, Meta(ge=1, le=65535, description="The TCP port that it listens on")
-    ] = None
+    listening: (
+        Annotated[int, Meta(ge=1, le=65535, description="The TCP port that it listens on")] | None
+    ) = None
     user: Annotated[str, Meta(description="The name or number of the user it runs as")] = ""
     pick: Annotated[Pick, Meta(description="How many of the matching processes")] = Pick("one")
 

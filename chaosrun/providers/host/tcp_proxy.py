@@ -11,6 +11,7 @@ from msgspec import Meta
 from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import Indeterminate, Refused
 from chaosrun.fault import Evidence, Expiry, Fault, Hold
+from chaosrun.network import has_reference
 from chaosrun.place import Place, still_here
 from chaosrun.providers.host import runtime
 from chaosrun.providers.host.client import Host
@@ -40,7 +41,8 @@ class Where(
     ] = ""
 
     def __post_init__(self) -> None:
-        runtime.parse_address(self.listen)
+        if not has_reference(self.listen):
+            runtime.parse_address(self.listen)
 
 
 class Reset(
@@ -82,10 +84,10 @@ class TcpProxy(Fault[Host], frozen=True, kw_only=True):
     jitter: Annotated[
         Duration, Meta(description="Up to how much more or less than `latency`; order is kept")
     ] = Duration(0)
-    bandwidth: Annotated[
-        Size | None,
-        Meta(description="Bytes per second, in each direction of each connection"),
-    ] = None
+    bandwidth: (
+        Annotated[Size, Meta(description="Bytes per second, in each direction of each connection")]
+        | None
+    ) = None
     reset: Reset | None = None
     blackhole: Annotated[bool, Meta(description="Connections open, and not a byte passes")] = False
     slow_close: Annotated[

@@ -14,6 +14,7 @@ import select
 import selectors
 import socket
 import struct
+import time
 
 from chaosrun.providers.host.proxy.line import Held, Line
 from chaosrun.providers.host.proxy.toxics import Active, Toxic, Toxics
@@ -22,17 +23,26 @@ Address = tuple[str, int]
 _CONNECT_WITHIN = 10.0
 _LOOK_AT_CLOCK = 1.0
 _AT_ONCE = 64
+_NOT_SLEPT = 0.0002
 _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class PreciseSelector(selectors.EpollSelector):
-    """Waits to the microsecond: epoll alone rounds up to the next millisecond."""
+    """Wakes in time for a timer: epoll alone rounds up to the next millisecond.
+
+    A sleeping processor takes a while to wake, so the last bit is not slept.
+    """
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is not None and timeout > 0:
-            select.select((self.fileno(),), (), (), timeout)
-            timeout = 0
-        return super().select(timeout)
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        until = time.monotonic() + timeout
+        if timeout > _NOT_SLEPT:
+            select.select((self.fileno(),), (), (), timeout - _NOT_SLEPT)
+        while True:
+            ready = super().select(0)
+            if ready or time.monotonic() >= until:
+                return ready
 
 
 class Connection:
