@@ -109,3 +109,41 @@ def _show(console: Console, status: Status) -> None:
     ]  # fmt: skip
     for line in aligned(rows):
         console.print(line)
+
+
+@command.command(
+    "experiments",
+    examples="chaosrun lab experiments\nchaosrun lab experiments --write lab/   copies to change",
+)
+@click.option("--write", "into", metavar="DIR", type=click.Path(path_type=Path),
+              help="Write copies into this directory.")  # fmt: skip
+@_directory_option
+@make.output_option()
+@click.pass_obj
+def experiments(console: Console, into: Path | None, directory: Path | None, output: str) -> int:
+    """Show the lab's experiments: what each asks, and the verdict to expect."""
+    from chaosrun.cli.console import VERDICT_STYLE, aligned
+    from chaosrun.lab.experiments import lab_experiments, write_experiments
+
+    found = lab_experiments()
+    if output == "json":
+        console.json([{"file": o.file, "asks": o.asks, "verdict": o.verdict} for o in found])
+        return 0
+    rows = [(one.file, one.verdict, one.asks) for one in found]
+    for line, one in zip(aligned([("FILE", "EXPECT", "QUESTION"), *rows])[1:], found, strict=True):
+        style = VERDICT_STYLE.get(one.verdict, "")
+        console.print(line.replace(f"  {one.verdict}", f"  {console.style(one.verdict, style)}", 1))
+    if into is None:
+        console.print("\n`chaosrun lab experiments --write lab` writes them where you can run them")
+        return 0
+    written = write_experiments(into, first_port=_first_port(directory))
+    console.print(f"\nwritten to {into}; with the lab up: `chaosrun run {written[0]}`")
+    return 0
+
+
+def _first_port(directory: Path | None) -> int:
+    """The port of the lab that is up, or the usual one."""
+    from chaosrun.lab.world import FIRST_PORT, read_world
+
+    world = read_world(_place(directory))
+    return world.first_port if world is not None else FIRST_PORT
