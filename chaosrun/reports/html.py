@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,7 @@ MOST_POINTS: Final = 2000
 """Points of one chart before held samples are thinned out."""
 
 _HERE: Final = Path(__file__).parent
+_MEASURE: Final = re.compile(r"(\d) (ms|s|min|h)\b")
 _MOMENTS: Final = {moment: index for index, moment in enumerate(Moment)}
 _OUTCOMES: Final = {outcome: index for index, outcome in enumerate(Outcome)}
 
@@ -65,7 +67,7 @@ def html(told: Summary) -> str:
     )
     environment.filters |= {
         "seconds": seconds, "offset": offset, "share": share, "raw": _raw, "block": _block,
-        "blast_radius": blast_radius,
+        "blast_radius": blast_radius, "command": _command, "sentence": _sentence,
     }  # fmt: skip
     checks = [_check(index, check) for index, check in enumerate(told.checks)]
     guards = [_guard(index, guard) for index, guard in enumerate(told.guards)]
@@ -100,15 +102,18 @@ def _facts(told: Summary) -> Iterator[tuple[str, str]]:
         yield "Blast radius", blast_radius(widest)
         during = [check.during for check in told.checks]
         held, total = sum(c.held for c in during), sum(c.total for c in during)
-        yield "Held during the faults", f"{held} of {total} samples" if total else "no samples"
+        yield "Samples held", f"{held} of {total}" if total else "none taken"
     else:
         yield "Blast radius", "nothing was touched"
     if told.recovery is not None:
-        yield "Back after the revert", seconds(told.recovery)
+        yield "Recovered in", seconds(told.recovery)
     if told.reaction is not None:
-        yield "From stop to revert", seconds(told.reaction)
+        yield "Reacted in", seconds(told.reaction)
     if told.owed:
-        yield "Still owed", f"{len(told.owed)} of {len(told.steps)} steps"
+        yield (
+            "Still owed" if told.verdict else "In place",
+            f"{len(told.owed)} of {len(told.steps)} steps",
+        )
     yield "Started", told.started[:16].replace("T", " ") + " UTC"
 
 
@@ -221,6 +226,26 @@ def _raw(text: str) -> Any:
     from markupsafe import Markup
 
     return Markup(text)
+
+
+def _command(text: str) -> Any:
+    """A command line that breaks between its words and not at a dash."""
+    from markupsafe import Markup
+
+    return Markup(" ").join(Markup("<span>{}</span>").format(w) for w in clean(text).split(" "))
+
+
+def _sentence(text: str) -> Any:
+    """A sentence of ours: commands in backquotes are code, a number stays with its unit."""
+    from markupsafe import Markup, escape
+
+    parts = _MEASURE.sub("\\1\u00a0\\2", clean(text)).split("`")
+    if len(parts) % 2 == 0:  # a backquote came from outside
+        return escape("`".join(parts))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
+        for index, part in enumerate(parts)
+    )
 
 
 def _block(text: str) -> Any:

@@ -112,7 +112,7 @@ def _check(told: Summary, check: CheckResult) -> str:
         if check.outcome is Outcome.HELD:
             return (
                 f"{name} held in {during.held} of {total}{while_}{allowed}; "
-                f"one failed {first}{because}.{numbers}"
+                f"the first to fail came {first}{because}.{numbers}"
             )
         return (
             f"{name} failed in {during.broke} of {total}{while_}{allowed}; "
@@ -205,8 +205,8 @@ def _returning(told: Summary) -> Iterator[str]:
 def _resuming(told: Summary) -> Iterator[str]:
     for resume in told.resumes:
         yield (
-            f"The run lost its driver and was taken up again {seconds(resume.at)} after it "
-            f"started: {clause(resume.reason)}."
+            f"The run was taken up again {seconds(resume.at)} after it started: "
+            f"{clause(resume.reason)}."
         )
     back = [quoted(s.name) for s in told.steps if s.outcome is StepOutcome.RESTORED]
     if told.resumes and not told.owed and back:

@@ -5,7 +5,6 @@ Law: a sample that failed is never left out of a picture.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
@@ -13,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from chaosrun.events import Moment, Outcome, Sampled
+from chaosrun.expression import thresholds
 from chaosrun.reports.result import Counts, Sample, Threshold
 from chaosrun.units import JSON, Duration, Share
 
@@ -21,10 +21,9 @@ _USUAL: Final = (
 )  # fmt: skip
 """What to plot when the expectation bounds nothing: the first of these that is a number."""
 
-_NUMBER: Final = (
-    r'(?:duration\(\s*["\'](?P<duration>[^"\']+)["\']\s*\)|(?P<number>-?\d+(?:\.\d+)?))'
-)
-_BOUND: Final = re.compile(rf"(?P<field>[A-Za-z_][\w.]*)\s*(?P<operator><=|>=|<|>)\s*{_NUMBER}")
+_BOUNDS: Final = ("<", "<=", ">", ">=")
+_PER_UNIT: Final = {"ms": 1000.0, "%": 100.0}
+"""An expectation counts durations in seconds and shares in fractions."""
 
 
 class Plot(msgspec.Struct, frozen=True):
@@ -33,21 +32,6 @@ class Plot(msgspec.Struct, frozen=True):
     field: str = ""
     unit: str = ""
     thresholds: tuple[Threshold, ...] = ()
-
-
-def thresholds(expression: str) -> tuple[Threshold, ...]:
-    """The bounds on single fields in an expectation; durations are in milliseconds."""
-    found = []
-    for match in _BOUND.finditer(expression):
-        if match["duration"] is not None:
-            try:
-                value = Duration.parse(match["duration"]).seconds * 1000
-            except ValueError:
-                continue
-        else:
-            value = float(match["number"])
-        found.append(Threshold(field=match["field"], operator=match["operator"], value=value))
-    return tuple(found)
 
 
 def number(value: JSON) -> tuple[float, str] | None:
@@ -77,13 +61,17 @@ def at_path(result: JSON, path: str) -> JSON:
 
 def choose(expression: str, sampled: Sequence[Sampled]) -> Plot:
     """What to plot of these samples: what the expectation bounds, else the usual."""
-    bounds = thresholds(expression)
-    fields = dict.fromkeys((*(bound.field for bound in bounds), *_USUAL))
-    for field in fields:
+    bounds = [bound for bound in thresholds(expression) if bound.operator in _BOUNDS]
+    for field in dict.fromkeys((*(bound.field for bound in bounds), *_USUAL)):
         for sample in sampled:
             found = number(at_path(sample.result, field))
             if found is not None:
-                mine = tuple(bound for bound in bounds if bound.field == field)
+                scale = _PER_UNIT.get(found[1], 1.0)
+                mine = tuple(
+                    Threshold(field=field, operator=b.operator, value=round(b.number * scale, 6))
+                    for b in bounds
+                    if b.field == field
+                )
                 return Plot(field, found[1], mine)
     return Plot()
 

@@ -11,6 +11,7 @@
   const moments = ["before", "during", "after"];
   const narrow = () => innerWidth <= 700;
   const charts = [];
+  const steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
 
   const trim = (value, digits) => String(Number(value.toPrecision(digits)));
   function amount(value, unit) {
@@ -19,7 +20,7 @@
     return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : trim(value, 4);
   }
   function time(at) {
-    if (at < 59.95) return "+" + (Number.isInteger(at) ? at : at.toFixed(at < 10 ? 1 : 0)) + "s";
+    if (at < 59.95) return "+" + trim(at, at < 10 ? 2 : 3) + "s";
     const whole = Math.round(at), two = (n) => String(n).padStart(2, "0");
     const hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
     return hours ? `+${hours}:${two(minutes)}:${two(whole % 60)}` : `+${minutes}:${two(whole % 60)}`;
@@ -49,6 +50,7 @@
     ctx.clip();
     ctx.font = font.replace("12", 11 * px);
     ctx.textBaseline = "top";
+    ctx.textAlign = "left";
     data.bands.forEach(([name, start, end], index) => {
       const from = u.valToPos(start, "x", true), to = u.valToPos(end, "x", true);
       ctx.globalAlpha = 0.13;
@@ -104,7 +106,7 @@
       ctx.lineTo(x, bottom);
       ctx.stroke();
       ctx.textAlign = x - bbox.left > bbox.width / 2 ? "right" : "left";
-      write(ctx, label, x + (ctx.textAlign === "right" ? -5 : 5) * px, bottom - 5 * px);
+      write(ctx, narrow() ? label.split(":")[0] : label, x + (ctx.textAlign === "right" ? -5 : 5) * px, bottom - 5 * px);
     }
     ctx.setLineDash([]);
     const size = 4 * px;
@@ -168,7 +170,7 @@
     const box = document.createElement("p");
     box.className = "readout";
     const height = () => (chart.field ? (narrow() ? 170 : 210) : 92);
-    const gutter = () => (narrow() ? 44 : 58);
+    const gutter = () => (narrow() ? 56 : 58);
     const axis = { font, stroke: () => colour("soft"), grid: { stroke: () => colour("line"), width: 1 }, ticks: { show: false } };
     const u = new uPlot({
       width: place.clientWidth, height: height(),
@@ -177,7 +179,7 @@
       cursor: { y: false, points: { show: Boolean(chart.field) }, sync: { key: "run", setSeries: false }, drag: { x: true, y: false } },
       scales: { x: { time: false, range: (u, low, high) => (u.zoomed ? [low, high] : [0, data.end]) }, y: { range: range(chart) } },
       axes: [
-        { ...axis, size: 26, gap: 6, space: 70, values: (u, ticks) => ticks.map(time), grid: { show: false } },
+        { ...axis, size: 26, gap: 6, space: 70, incrs: steps, values: (u, ticks) => ticks.map(time), grid: { show: false } },
         { ...axis, size: gutter, gap: 6, show: true, values: (u, ticks) => ticks.map((tick) => (chart.field ? amount(tick, chart.unit) : "")), grid: { ...axis.grid, show: Boolean(chart.field) } },
       ],
       series: [{}, { stroke: () => colour("calm"), width: 1.75, spanGaps: true, points: { show: false }, show: true }],
@@ -188,7 +190,7 @@
         setSelect: [(u) => { u.zoomed = u.select.width > 0; }],
       },
     }, [chart.t, chart.v], place);
-    place.after(box);
+    place.nextElementSibling.append(box);
     u.over.addEventListener("dblclick", () => { u.zoomed = false; u.setScale("x", { min: 0, max: data.end }); });
     new ResizeObserver(() => {
       if (!printing && place.clientWidth && place.clientWidth !== u.width) u.setSize({ width: place.clientWidth, height: height() });
