@@ -108,5 +108,7 @@ def notes() -> Iterator[Hold]:
 
 
 def remove_note(mark: str) -> None:
-    """What was left word of is over."""
-    note_path(mark).unlink(missing_ok=True)
+    """What was left word of is over. Drafts go too: who wrote one may have been killed."""
+    note = note_path(mark)
+    for path in note.parent.glob(f"{note.stem}.*"):
+        path.unlink(missing_ok=True)
