@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from itertools import islice
+
 from chaosrun.cli.narrator import Line, Narrator, subject_width, written
 from chaosrun.cli.signals import name_of
 from chaosrun.cli.writer import Writer
 from chaosrun.events import AnyEvent
+
+
+History = Callable[[str], Iterable[AnyEvent]]
+"""The journaled events of a run, for a view that joins in the middle."""
 
 
 class Lines:
@@ -13,21 +20,21 @@ class Lines:
 
     tick_seconds = 3600.0
 
-    def __init__(self, writer: Writer, *, color: bool) -> None:
+    def __init__(self, writer: Writer, *, color: bool, history: History | None = None) -> None:
         self._writer = writer
+        self._history = history
         self._color = color
         self._narrators: dict[str, Narrator] = {}
-        self._at = 0.0
 
     def event(self, run: str, sequence: int, event: AnyEvent) -> None:
-        narrator = self._narrators.setdefault(run, Narrator())
-        lines = narrator.tell(event)
-        self._at = event.at
-        for line in lines:
+        narrator = self._narrators.get(run)
+        if narrator is None:
+            narrator = self._narrators[run] = Narrator()
+            if sequence and self._history is not None:
+                for earlier in islice(self._history(run), sequence):
+                    narrator.tell(earlier)
+        for line in narrator.tell(event):
             self._write(line, subject_width(narrator.run))
-        if sequence == 0:
-            seed = f"seed {narrator.run.seed}, driver {narrator.run.driver}"
-            self._write(Line(event.at, "run", run, seed), subject_width(narrator.run))
 
     def signal(self, number: int, before: int) -> None:
         from time import time

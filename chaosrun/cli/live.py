@@ -20,7 +20,7 @@ from chaosrun.events import AnyEvent, Sampled
 if TYPE_CHECKING:
     from rich.live import Live
 
-_QUIET_WORDS = ("digest", "run")  # the picture shows these better
+_QUIET_WORDS = ("digest",)  # the picture shows these better
 _SHOW_CURSOR = b"\x1b[?25h"
 
 

@@ -48,6 +48,8 @@ class Narrator:
         """The lines for `event`, which follows all that were told before."""
         before, self.run = self.run, evolve(self.run, event)
         lines = list(self._tell(event))
+        if isinstance(event, e.Resumed):
+            return lines
         if before.phase is not self.run.phase and self.run.phase is not Phase.FINISHED:
             if self.run.stop is not None and before.stop is None:
                 lines += self._stopping(event.at)
@@ -82,11 +84,14 @@ class Narrator:
     def _(self, event: e.Started) -> Iterator[Line]:
         self._digested = event.at
         title = event.experiment.spec.title
-        yield Line(event.at, "started", event.experiment.metadata.name, title, "bold")
+        yield Line(event.at, "started", "", f"{self.run.name}: {title}", "bold")
+        drives = f"{event.run}, seed {event.seed}, driver {event.driver}"
+        yield Line(event.at, "run", "", drives)
 
     @_tell.register
     def _(self, event: e.Resumed) -> Iterator[Line]:
-        yield Line(event.at, "resumed", event.driver, event.reason, "yellow")
+        text = f"run {self.run.id} of {self.run.name}: {event.reason}; reverting what is owed"
+        yield Line(event.at, "resumed", "", text, "yellow")
 
     @_tell.register
     def _(self, event: e.GateMeasured) -> Iterator[Line]:

@@ -54,7 +54,7 @@ def command(console: Console, runs: tuple[str, ...], dry_run: bool, journal_url:
         options = Options(output="text", events="", quiet=False, files={})
         with Signals() as signals, Screen.opened(console, options) as screen:
             signals.tell(screen.signal)
-            with screen.plain_watch() as observers:
+            with screen.plain_watch(journal) as observers:
                 recover(journal, [one.row.run for one in left], observers=observers)
         owing = [one for one in unfinished(journal) if one.row.run in {o.row.run for o in left}]
     return _conclude(console, len(left), owing)

@@ -157,7 +157,7 @@ def recover_first(journal: Journal, screen: Screen) -> None:
         return
     names = ", ".join(f"{row.run} ({row.name})" for row in dead)
     screen.message(f"the driver of {names} is gone: reverting what it left behind first")
-    with screen.plain_watch() as observers:
+    with screen.plain_watch(journal) as observers:
         ended = recover(journal, [row.run for row in dead], observers=observers)
     for run, finished in ended.items():
         if finished.verdict is Verdict.STRANDED:

@@ -18,8 +18,10 @@ from chaosrun.cli.writer import Writer
 from chaosrun.errors import Rejected
 
 if TYPE_CHECKING:
+    from chaosrun.cli.lines import History
     from chaosrun.cli.watching import Watch
     from chaosrun.engine import Observer
+    from chaosrun.journal import Journal
 
 _PATIENCE = 3.0
 
@@ -103,16 +105,18 @@ class Screen:
             yield observers
 
     @contextmanager
-    def plain_watch(self) -> Iterator[Sequence[Observer]]:
+    def plain_watch(self, journal: Journal) -> Iterator[Sequence[Observer]]:
         """Observers that tell of runs in lines, for a recovery."""
-        with self._watched(live=False, events=False) as observers:
+        with self._watched(live=False, events=False, history=journal.events) as observers:
             yield observers
 
     def _is_terminal(self) -> bool:
         return self._stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
     @contextmanager
-    def _watched(self, *, live: bool, events: bool) -> Iterator[Sequence[Observer]]:
+    def _watched(
+        self, *, live: bool, events: bool, history: History | None = None
+    ) -> Iterator[Sequence[Observer]]:
         from chaosrun.cli.watching import EventLines, Watch
 
         watches = []
@@ -124,7 +128,7 @@ class Screen:
         elif not self.options.quiet:
             from chaosrun.cli.lines import Lines
 
-            watches.append(Watch(Lines(self._progress, color=self._color)))
+            watches.append(Watch(Lines(self._progress, color=self._color, history=history)))
         if events and self._events is not None:
             watches.append(Watch(EventLines(self._events)))
         self._watches = watches
