@@ -87,6 +87,9 @@ class Journal(Protocol):
     def events(self, run: str, since: int = 0) -> Iterator[AnyEvent]:
         """The run's events in order, from sequence `since` (the first is 0)."""
 
+    def driver(self, run: str) -> str:
+        """The driver of `run` now: of its latest Started or Resumed. Empty for an unknown run."""
+
     def runs(self, *, limit: int = 0, unfinished: bool = False) -> list[RunRow]:
         """Runs, newest first. `unfinished`: only those without verdict, or stranded."""
 

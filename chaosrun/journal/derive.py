@@ -92,6 +92,8 @@ def encode(event: AnyEvent) -> Body:
     """An event as it is stored. Raises TypeError or ValueError for one that has no such form."""
     if not math.isfinite(event.at):
         raise ValueError(f"an event's time is a number of seconds, not {event.at}")
+    if isinstance(event, Leased) and any("\0" in target.key for target in event.hold.targets):
+        raise ValueError("a target's key holds a NUL character")  # PostgreSQL takes none
     return Body(str(type(event).__struct_config__.tag), event.at, to_json(event).decode())
 
 

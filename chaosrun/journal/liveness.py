@@ -15,7 +15,7 @@ from pathlib import Path
 
 from chaosrun.errors import JournalUnavailable
 
-_PATIENCE = 2.0
+_PATIENCE = 1.0
 
 
 class DriverLocks:

@@ -41,7 +41,9 @@ _EVENTS: Final = (
     "SELECT sequence, body FROM events WHERE run = ? AND sequence >= ?"
     f" ORDER BY sequence LIMIT {_PAGE}"
 )
-_LEASED: Final = "SELECT sequence, body FROM events WHERE run = ? AND type = 'leased'"
+_LEASED: Final = (
+    "SELECT sequence, body FROM events WHERE run = ? AND type = 'leased' ORDER BY sequence DESC"
+)
 _RUNS: Final = (
     "SELECT run, name, started_at, driver, verdict, ended_at,"
     " (SELECT MAX(sequence) FROM events WHERE events.run = runs.run) FROM runs"
@@ -86,7 +88,10 @@ class _History:
 
 
 class SqlJournal(ABC):
-    """The journal over one SQL connection that the subclass opens, guards and repairs."""
+    """The journal over SQL connections that the subclass opens, guards and repairs.
+
+    Reading has a connection of its own: whether to halt is known though an append waits.
+    """
 
     where: str
     """How errors name this journal; never with a password."""
@@ -148,6 +153,11 @@ class SqlJournal(ABC):
                 expected += 1
             if len(page) < _PAGE:
                 return
+
+    def driver(self, run: str) -> str:
+        with self._reading() as connection:
+            rows = connection.execute("SELECT driver FROM runs WHERE run = ?", (run,)).fetchall()
+        return str(rows[0][0]) if rows else ""
 
     def runs(self, *, limit: int = 0, unfinished: bool = False) -> list[RunRow]:
         statement = _RUNS + (_UNFINISHED if unfinished else "") + _NEWEST_FIRST

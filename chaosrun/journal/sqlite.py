@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final, Self
@@ -38,7 +38,7 @@ _HINTS: Final = {
     sqlite3.SQLITE_FULL: ("the disk is full", f"free some space, {_ELSEWHERE}"),
     sqlite3.SQLITE_READONLY: ("it is read-only", f"make it writable, {_ELSEWHERE}"),
     sqlite3.SQLITE_PERM: ("no permission", f"change its owner or mode, {_ELSEWHERE}"),
-    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", f"look at its directory, {_ELSEWHERE}"),
+    sqlite3.SQLITE_CANTOPEN: ("it is gone, or cannot be opened", f"put it back, {_ELSEWHERE}"),
     sqlite3.SQLITE_IOERR: ("the disk failed", f"look at the disk, {_ELSEWHERE}"),
     sqlite3.SQLITE_BUSY: (
         f"another process has kept it locked for {BUSY_SECONDS:g}s",
@@ -55,10 +55,9 @@ class SqliteJournal(SqlJournal):
     def __init__(self, path: Path) -> None:
         super().__init__(f"the journal {path}")
         self.path = path
-        self._lock = Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._files: tuple[tuple[int, int], ...] = ()
+        self._writer, self._reader = _Line(path, self.where), _Line(path, self.where)
         self._drivers = DriverLocks(path.parent / "drivers")
+        self._registering = Lock()
 
     @classmethod
     def open(cls, path: str) -> Self:
@@ -72,24 +71,25 @@ class SqliteJournal(SqlJournal):
                 hint="sqlite:////var/lib/chaosrun/journal.db",
             )
         journal = cls(Path(path).absolute())
-        with journal._lock, journal._translated():
+        with _translated(journal.path, journal.where):
             if not journal.path.exists():
                 journal.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 os.close(os.open(journal.path, os.O_RDWR | os.O_CREAT, 0o600))
-            journal._connect()
-        return journal
+        with journal._writer.use():
+            return journal
 
     def register(self, driver: str) -> None:
-        with self._lock, self._translated():
+        with self._registering, _translated(self.path, self.where):
             self._drivers.register(driver)
 
     def close(self) -> None:
-        with self._lock:
+        with self._registering:
             self._drivers.close()
-            self._disconnect()
+        for line in (self._reader, self._writer):
+            line.close()
 
     def _living(self, drivers: Iterable[str]) -> set[str]:
-        with self._translated():
+        with _translated(self.path, self.where):
             return {driver for driver in drivers if self._drivers.alive(driver)}
 
     def _one_at_a_time(self, connection: Connection) -> None:
@@ -97,8 +97,7 @@ class SqliteJournal(SqlJournal):
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._translated():
-            connection = self._connected()
+        with self._writer.use() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -107,81 +106,39 @@ class SqliteJournal(SqlJournal):
                 if connection.in_transaction:
                     with suppress(sqlite3.Error):  # what made it fail says more
                         connection.rollback()
-            self._check_files()  # before anybody is told that it is durable
+            self._writer.check_files()  # before anybody is told that it is durable
+
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._reader.use()
+
+
+class _Line:
+    """A connection that one thread at a time uses, and that is opened again when it failed."""
+
+    def __init__(self, path: Path, where: str) -> None:
+        self._path, self._where = path, where
+        self._lock = Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._files: tuple[tuple[int, int], ...] = ()
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._translated():
-            yield self._connected()
+    def use(self) -> Iterator[sqlite3.Connection]:
+        """The connection, to the file that is at the path now. Raises JournalUnavailable."""
+        with self._lock, _translated(self._path, self._where):
+            try:
+                if self._connection is None:
+                    self._connect()
+                else:
+                    self.check_files()
+                assert self._connection is not None
+                yield self._connection
+            except (sqlite3.Error, OSError) as error:
+                if _kind(error, self._path) != sqlite3.SQLITE_BUSY:
+                    self._disconnect()
+                raise
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn errors of the disk and of SQLite into JournalUnavailable."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            # Python's own sqlite3 errors have no code; a code's low byte is its kind.
-            kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if kind != sqlite3.SQLITE_BUSY:
-                self._disconnect()
-            said, hint = _HINTS.get(kind, (str(error), _ELSEWHERE.removeprefix("or ")))
-            raise JournalUnavailable(f"{self.where} cannot be used: {said}", hint=hint) from None
-        except OSError as error:
-            self._disconnect()
-            said = error.strerror or str(error)
-            place = f" ({error.filename})" if error.filename not in (None, str(self.path)) else ""
-            hint = f"look at its directory, {_ELSEWHERE}"
-            raise JournalUnavailable(
-                f"{self.where} cannot be used: {said}{place}", hint=hint
-            ) from None
-
-    def _connected(self) -> sqlite3.Connection:
-        """The connection, opened again when it failed before."""
-        if self._connection is not None:
-            self._check_files()
-            return self._connection
-        return self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS,
-            isolation_level=None, check_same_thread=False,
-        )  # fmt: skip
-        try:
-            self._prepare(connection)
-            self._files = self._identity()
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-        return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        _create(connection, self.where)
-        connection.execute("PRAGMA synchronous = FULL")
-        if check_version(read_version(connection), self.where):
-            connection.execute("BEGIN IMMEDIATE")
-            migrate(connection, SQLITE, read_version(connection))
-            connection.execute("COMMIT")
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        with suppress(sqlite3.Error, OSError):
-            setconfig = getattr(connection, "setconfig", None)  # from Python 3.12 on
-            if self._identity() != self._files and setconfig is not None:
-                # The last to close a file removes the log beside its path: another file's log.
-                setconfig(_NO_CHECKPOINT_ON_CLOSE, True)
-        with suppress(sqlite3.Error):
-            connection.close()
-
-    def _identity(self) -> tuple[tuple[int, int], ...]:
-        """Which files are at the journal's path and beside it: the database, and its log."""
-        stats = (os.stat(self.path), os.stat(f"{self.path}-wal"))
-        return tuple((stat.st_dev, stat.st_ino) for stat in stats)
-
-    def _check_files(self) -> None:
+    def check_files(self) -> None:
+        """Raise JournalUnavailable when the path has come to name other files, or none."""
         try:
             same = self._identity() == self._files
         except FileNotFoundError:
@@ -189,9 +146,77 @@ class SqliteJournal(SqlJournal):
         if not same:
             self._disconnect()
             raise JournalUnavailable(
-                f"{self.where} was removed or replaced while it was in use",
+                f"{self._where} was removed or replaced while it was in use",
                 hint="put it back; what is owed is still reverted, and nothing new is injected",
             )
+
+    def close(self) -> None:
+        with self._lock:
+            self._disconnect()
+
+    def _connect(self) -> None:
+        connection = sqlite3.connect(
+            f"{self._path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS,
+            isolation_level=None, check_same_thread=False,
+        )  # fmt: skip
+        try:
+            _create(connection, self._where)
+            connection.execute("PRAGMA synchronous = FULL")
+            if check_version(read_version(connection), self._where):
+                connection.execute("BEGIN IMMEDIATE")
+                migrate(connection, SQLITE, read_version(connection))
+                connection.execute("COMMIT")
+            self._files = self._identity()
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            same = self._identity() == self._files
+        except OSError:
+            same = False
+        setconfig = getattr(connection, "setconfig", None)  # from Python 3.12 on
+        with suppress(sqlite3.Error):
+            if not same and setconfig is not None:
+                # The last to close a file removes the log beside its path: another file's log.
+                setconfig(_NO_CHECKPOINT_ON_CLOSE, True)
+        with suppress(sqlite3.Error):
+            connection.close()
+
+    def _identity(self) -> tuple[tuple[int, int], ...]:
+        """Which files are at the journal's path and beside it: the database, and its log."""
+        stats = (os.stat(self._path), os.stat(f"{self._path}-wal"))
+        return tuple((stat.st_dev, stat.st_ino) for stat in stats)
+
+
+@contextmanager
+def _translated(path: Path, where: str) -> Iterator[None]:
+    """Turn errors of the disk and of SQLite into JournalUnavailable."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        said, hint = _HINTS.get(_kind(error, path), (str(error), _ELSEWHERE.removeprefix("or ")))
+        raise JournalUnavailable(f"{where} cannot be used: {said}", hint=hint) from None
+    except OSError as error:
+        said = error.strerror or str(error)
+        place = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
+        hint = f"look at its directory, {_ELSEWHERE}"
+        raise JournalUnavailable(f"{where} cannot be used: {said}{place}", hint=hint) from None
+
+
+def _kind(error: Exception, path: Path) -> int:
+    """What went wrong, as one of `_HINTS`."""
+    # Python's own sqlite3 errors have no code; a code's low byte is its kind.
+    kind: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    there = kind == sqlite3.SQLITE_CANTOPEN and path.exists()
+    if there and not all(os.access(place, os.W_OK) for place in (path, path.parent)):
+        return sqlite3.SQLITE_READONLY
+    return kind
 
 
 def _create(connection: sqlite3.Connection, where: str) -> None:
