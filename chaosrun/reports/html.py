@@ -106,7 +106,7 @@ def _facts(told: Summary) -> Iterator[tuple[str, str]]:
     else:
         yield "Blast radius", "nothing was touched"
     if told.recovery is not None:
-        yield "Recovered in", seconds(told.recovery)
+        yield "Recovered in", seconds(told.recovery) if told.recovery >= 0.001 else "no time"
     if told.reaction is not None:
         yield "Reacted in", seconds(told.reaction)
     if told.owed:

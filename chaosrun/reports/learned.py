@@ -1,17 +1,20 @@
-"""What a run showed and what to do now, as plain sentences made of facts.
+"""What a run showed, as plain sentences made of facts.
 
-Law: a sentence says only what was measured. No advice without its reason.
+Law: a sentence says only what was measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from chaosrun.events import Outcome, Verdict
-from chaosrun.fault import Expiry
+from chaosrun.events import Outcome
 from chaosrun.reports.result import CheckResult, GuardResult, StepOutcome, StepResult, Summary
 from chaosrun.reports.series import worst
 from chaosrun.reports.wording import clause, count, listed, number, quoted, seconds, share
+
+_LONGEST: Final = 160
+"""Characters of a reason within a sentence; the whole stands elsewhere in the report."""
 
 
 def learned(told: Summary) -> tuple[str, ...]:
@@ -54,7 +57,7 @@ def _why_nothing(told: Summary) -> Iterator[str]:
         if check.before.broke or check.before.unknown:
             bad = check.before.broke + check.before.unknown
             reasons = [s.reason for s in check.samples if s.outcome is not Outcome.HELD]
-            because = f": {clause(reasons[-1])}" if reasons[-1] else ""
+            because = f": {clause(reasons[-1], _LONGEST)}" if reasons[-1] else ""
             verb = "did not hold" if check.before.broke else "could not be sampled"
             said = said or over
             start = "Nothing was injected: the" if over else "The"
@@ -83,12 +86,12 @@ def _step(step: StepResult) -> str:
     failed = next((t for t in step.troubles if t.doing == "inject"), None)
     if step.injected is None:
         if failed:
-            return f"{name} could not be injected into {size}: {clause(failed.error)}."
+            return f"{name} could not be injected into {size}: {clause(failed.error, _LONGEST)}."
         return f"{name} was leased for {size}; whether it was injected is not known."
     if step.effect_seen is None:
-        looked = f": {clause(step.effect_detail)}" if step.effect_detail else ""
+        looked = f": {clause(step.effect_detail, _LONGEST)}" if step.effect_detail else ""
         return f"{name} was injected into {size}, and no effect was seen{looked}."
-    detail = f": {clause(step.effect_detail)}" if step.effect_detail else ""
+    detail = f": {clause(step.effect_detail, _LONGEST)}" if step.effect_detail else ""
     return f"{name} touched {size}, and its effect was seen{detail}."
 
 
@@ -106,7 +109,7 @@ def _check(told: Summary, check: CheckResult) -> str:
     while_ = _in_place(told)
     if during.broke:
         first = _after_injection(told, check.first_broke)
-        because = f": {clause(check.first_reason)}" if check.first_reason else ""
+        because = f": {clause(check.first_reason, _LONGEST)}" if check.first_reason else ""
         allowed = f", {share(check.tolerate)} tolerated" if check.tolerate else ""
         total = count(during.total, "sample")
         if check.outcome is Outcome.HELD:
@@ -192,7 +195,11 @@ def _trip(guard: GuardResult) -> str:
 
 def _returning(told: Summary) -> Iterator[str]:
     if told.recovery is not None:
-        yield f"The steady state returned {seconds(told.recovery)} after the last revert."
+        bad = [s for c in told.checks for s in c.samples if s.outcome is not Outcome.HELD]
+        if bad:
+            yield f"The steady state returned {seconds(told.recovery)} after the last revert."
+        else:
+            yield "The steady state held at every look, also after the last revert."
         return
     for check in told.checks:
         if check.after.total and check.returned is None and told.verdict is not None:
@@ -219,98 +226,5 @@ def _owing(told: Summary) -> Iterator[str]:
         return
     for owed in told.owed:
         labels = listed(target.name or target.id for target in owed.targets)
-        why = f" The last attempt said: {clause(owed.trouble)}." if owed.trouble else ""
+        why = f" The last attempt said: {clause(owed.trouble, _LONGEST)}." if owed.trouble else ""
         yield f"{quoted(owed.step)} is still in place on {clause(labels)}.{why}"
-
-
-def next_steps(told: Summary) -> tuple[str, ...]:
-    """What to do now, most pressing first."""
-    match told.verdict:
-        case None:
-            return _next_running(told)
-        case Verdict.STRANDED:
-            return tuple(_next_stranded(told))
-        case Verdict.PASSED:
-            widest = max((step.share or 0.0 for step in told.steps), default=0.0)
-            more = f"a larger share than {share(widest)}, " if 0 < widest < 1 else ""
-            return (
-                f"Ask a harder question: {more}a longer hold, or two faults at once.",
-                "Keep the answer true: run it after each deploy.",
-            )
-        case Verdict.DEVIATED | Verdict.ABORTED:
-            return (
-                *_find_why(told),
-                f"When it is mended, ask the same again: {told.repeat}",
-            )
-        case Verdict.REFUSED:
-            hints = [gate.hint for gate in told.gates if not gate.open and gate.hint]
-            hints += [limit.hint for limit in told.limits if not limit.within]
-            hints += [trouble.hint for s in told.steps for trouble in s.troubles if trouble.hint]
-            first = [f"First: {clause(hint)}." for hint in dict.fromkeys(hints)]
-            if not hints:
-                first = ["Mend what is named above first."]
-            return (*first, f"Then ask again: {told.repeat}")
-        case Verdict.INCONCLUSIVE:
-            return (*_make_conclusive(told), f"Then ask again: {told.repeat}")
-        case Verdict.CANCELLED:
-            return (f"Nothing is owed. To ask again: {told.repeat}",)
-        case Verdict.ERROR:
-            return (
-                f"This is a bug in chaosrun or in a provider; please report it with "
-                f"`chaosrun export {told.run}`.",
-            )
-
-
-def _next_running(told: Summary) -> tuple[str, ...]:
-    if not told.run:
-        return ()
-    return (
-        f"To stop it and put everything back: `chaosrun abort {told.run}`.",
-        "If its process has died: `chaosrun recover`.",
-    )
-
-
-def _next_stranded(told: Summary) -> Iterator[str]:
-    yield "Page a person, and try again: `chaosrun recover`."
-    for owed in told.owed:
-        if owed.way_back:
-            yield f"By hand, {quoted(owed.step)} is undone so: {clause(owed.way_back)}."
-        if owed.expiry is Expiry.TARGET and owed.deadline is not None:
-            yield (
-                f"The target itself was set to end {quoted(owed.step)} {seconds(owed.deadline)} "
-                "after the run started; `chaosrun status` shows what is still owed."
-            )
-
-
-def _find_why(told: Summary) -> Iterator[str]:
-    broke = [c for c in told.checks if c.first_broke is not None and c.outcome is Outcome.BROKE]
-    for check in sorted(broke, key=lambda c: c.first_broke or 0.0)[:1]:
-        steps = listed(quoted(s.name) for s in told.steps if s.injected is not None)
-        yield f"Find out why {quoted(check.name)} does not survive {steps}: it broke first."
-        return
-    lost = [c for c in told.checks if c.after.total and c.returned is None]
-    for check in lost[:1]:
-        yield f"Find out why {quoted(check.name)} does not return by itself."
-        return
-    for guard in told.guards:
-        if guard.tripped is not None:
-            yield f"Find out what {quoted(guard.name)} saw: {clause(guard.when)}."
-
-
-def _make_conclusive(told: Summary) -> Iterator[str]:
-    for step in told.steps:
-        if step.leased is not None and step.effect_seen is None:
-            hint = next((t.hint for t in step.troubles if t.hint), "")
-            if hint:
-                yield f"For {quoted(step.name)}: {clause(hint)}."
-            else:
-                yield (
-                    f"Make sure that {quoted(step.name)} reaches what it should: "
-                    f"`chaosrun plan {told.source or told.name + '.yaml'}` shows its targets."
-                )
-    for check in told.checks:
-        if "too few samples" in told.reason and check.name in told.reason:
-            yield (
-                f"Sample {quoted(check.name)} more often than every {seconds(check.every)}, "
-                "or hold the faults for longer."
-            )

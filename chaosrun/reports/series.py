@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from chaosrun.events import Moment, Outcome, Sampled
 from chaosrun.expression import thresholds
-from chaosrun.reports.result import Counts, Sample, Threshold
+from chaosrun.reports.result import CheckResult, Counts, GuardResult, Sample, Threshold
 from chaosrun.units import JSON, Duration, Share
 
 _USUAL: Final = (
@@ -131,9 +131,9 @@ def _height(sample: Sample) -> float:
     return sample.value if sample.value is not None else 0.0
 
 
-def worst(series: Any) -> str:
+def worst(series: CheckResult | GuardResult) -> str:
     """Whether `least` or `most` is the bad end of a series: what its thresholds look out for."""
-    guard = hasattr(series, "when")
+    guard = isinstance(series, GuardResult)
     for threshold in series.thresholds:
         upper = threshold.operator.startswith("<") is not guard
         return "most" if upper else "least"

@@ -15,7 +15,8 @@ from chaosrun import events as e
 from chaosrun import limits
 from chaosrun.codec import to_plain
 from chaosrun.events import AnyEvent, Moment, Outcome, Verdict
-from chaosrun.reports.learned import learned, next_steps
+from chaosrun.reports.advice import next_steps
+from chaosrun.reports.learned import learned
 from chaosrun.reports.result import (
     CheckResult,
     GateResult,

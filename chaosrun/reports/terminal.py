@@ -44,22 +44,31 @@ _RICH_STYLE: Final = {
 _MARK: Final = {"good": "✔", "bad": "✖", "unsure": "?", "dim": "·", "": "·"}
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _SPARK: Final = 24
-_NAME: Final = 26
+_COUNTS: Final = 25
 
 
 def terminal(told: Summary, *, colour: bool = False, width: int = 80, unicode: bool = True) -> str:
     """The summary in lines of at most `width` columns, ending in a line end."""
+    column = _name_column(told, width)
     lines = [
         *_head(told, width),
-        *_section("Gates", _gates(told, width)),
-        *_section("Steps", _steps(told, width)),
-        *_section("Steady state", _checks(told)),
-        *_section("Guards", _guards(told)),
+        *_section("Gates", _gates(told, column, width)),
+        *_section("Steps", _steps(told, column, width)),
+        *_section("Steady state", _checks(told, column)),
+        *_section("Guards", _guards(told, column)),
         *_section("Learned", _bullets(told, told.learned, width)),
         *_section("Next", _bullets(told, told.next, width)),
     ]
     text = _coloured(lines, width) if colour else _plain(lines)
     return text if unicode else _ascii(text)
+
+
+def _name_column(told: Summary, width: int) -> int:
+    """How wide names may be, so that counts and bars still fit beside them."""
+    names = [*(c.name for c in told.checks), *(g.name for g in told.guards)]
+    names += [*(s.name for s in told.steps), *(g.gate for g in told.gates)]
+    longest = max((len(clean(name)) for name in names), default=0)
+    return max(12, min(longest, width - 4 - _COUNTS - 2 - _SPARK))
 
 
 def _plain(lines: Sequence[Line]) -> str:
@@ -124,13 +133,13 @@ def _section(title: str, body: Iterator[Line]) -> Iterator[Line]:
         yield from lines
 
 
-def _gates(told: Summary, width: int) -> Iterator[Line]:
+def _gates(told: Summary, column: int, width: int) -> Iterator[Line]:
     for gate in told.gates:
         if gate.step and gate.open:
             continue  # asked again before a step, and still open: nothing new
         style = "good" if gate.open else "bad"
         where = f" (before {gate.step})" if gate.step else ""
-        yield from _row(style, gate.gate + where, gate.measured, width)
+        yield from _row(style, gate.gate + where, gate.measured, column, width)
         if not gate.open:
             yield from _more(f"rule: {gate.rule}", width)
             if gate.hint:
@@ -138,14 +147,14 @@ def _gates(told: Summary, width: int) -> Iterator[Line]:
     for limit in told.limits:
         if not limit.within:
             of = f" of {limit.step}" if limit.step else ""
-            yield from _row("bad", f"limit {limit.limit}{of}", limit.measured, width)
+            yield from _row("bad", f"limit {limit.limit}{of}", limit.measured, column, width)
             yield from _more(f"rule: {limit.rule}; {limit.hint}", width)
 
 
-def _steps(told: Summary, width: int) -> Iterator[Line]:
+def _steps(told: Summary, column: int, width: int) -> Iterator[Line]:
     for step in told.steps:
         style = _step_style(step)
-        yield from _row(style, step.name, f"{step.outcome.value}: {step.fault}", width)
+        yield from _row(style, step.name, f"{step.outcome.value}: {step.fault}", column, width)
         if step.targets and step.outcome is not StepOutcome.SKIPPED:
             targets = ", ".join(target.name or target.id for target in step.targets)
             yield from _more(f"{blast_radius(step)}: {targets}", width)
@@ -175,30 +184,30 @@ def _stay(step: StepResult) -> str:
     return f"{offset(start)} → {offset(step.restored)} ({seconds(step.restored - start)}), {seen}"
 
 
-def _checks(told: Summary) -> Iterator[Line]:
+def _checks(told: Summary, column: int) -> Iterator[Line]:
     styles = {Outcome.HELD: "good", Outcome.BROKE: "bad", Outcome.UNKNOWN: "unsure", None: "dim"}
     sampled = [check for check in told.checks if check.samples]
     if sampled:
         heads = f"{'before':>8}{'during':>9}{'after':>8}"
-        yield [(f"    {'':{_NAME}}{heads}  of samples held", "dim")]
+        yield [(f"    {'':{column}}{heads}  of samples held", "dim")]
     for check in told.checks:
-        yield _series(styles[check.outcome], check)
+        yield _series(styles[check.outcome], check, column)
 
 
-def _guards(told: Summary) -> Iterator[Line]:
+def _guards(told: Summary, column: int) -> Iterator[Line]:
     for guard in told.guards:
         style = "bad" if guard.tripped is not None else "good" if guard.samples else "dim"
-        yield _series(style, guard)
+        yield _series(style, guard, column)
         if guard.tripped is not None:
             yield [("      ", ""), (f"tripped at {offset(guard.tripped)}", "bad")]
 
 
-def _series(style: str, series: CheckResult | GuardResult) -> Line:
+def _series(style: str, series: CheckResult | GuardResult, column: int) -> Line:
     counts = f"{_held(series.before):>8}{_held(series.during):>9}{_held(series.after):>8}"
     line: Line = [
         ("  ", ""),
         (_MARK[style], style),
-        (f" {_fit(series.name, _NAME)}", ""),
+        (f" {_fit(series.name, column)}", ""),
         (counts, "" if series.samples else "dim"),
         ("  ", ""),
     ]
@@ -240,11 +249,11 @@ def _bullets(told: Summary, sentences: Sequence[str], width: int) -> Iterator[Li
             yield [(f"    {clean(command)}", "bold")]
 
 
-def _row(style: str, name: str, text: str, width: int) -> Iterator[Line]:
-    lines = _wrapped(text, width - _NAME - 6) or [""]
-    yield [("  ", ""), (_MARK[style], style), (f" {_fit(name, _NAME)}  ", ""), (lines[0], "")]
+def _row(style: str, name: str, text: str, column: int, width: int) -> Iterator[Line]:
+    lines = _wrapped(text, width - column - 6) or [""]
+    yield [("  ", ""), (_MARK[style], style), (f" {_fit(name, column)}  ", ""), (lines[0], "")]
     for line in lines[1:]:
-        yield [(" " * (_NAME + 6) + line, "")]
+        yield [(" " * (column + 6) + line, "")]
 
 
 def _more(text: str, width: int, style: str = "dim") -> Iterator[Line]:

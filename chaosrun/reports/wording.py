@@ -75,9 +75,10 @@ def listed(items: Iterable[str]) -> str:
     return " and ".join(words) if len(words) < 3 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def clause(text: str) -> str:
-    """Text that somebody else ends: on one line, and without its own full stop."""
-    return clean(text).strip().rstrip(".")
+def clause(text: str, longest: int = 0) -> str:
+    """Text that somebody else ends: on one line, without its own full stop, and not too long."""
+    text = clean(text).strip().rstrip(".")
+    return f"{text[: longest - 1]}…" if 0 < longest < len(text) else text
 
 
 def clean(text: str) -> str:
