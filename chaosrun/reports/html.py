@@ -85,7 +85,7 @@ def html(told: Summary) -> str:
         shut=any(not gate.open for gate in told.gates) or told.verdict is Verdict.REFUSED,
         yaml=as_yaml(told.experiment) if told.experiment else "",
         styles=_asset("uplot.min.css") + _asset("report.css"),
-        licence=_asset("uplot.LICENSE").splitlines()[2],
+        licence=_asset("uplot.LICENSE"),
         scripts=scripts,
         hashes=" ".join(f"'sha256-{_hash(script)}'" for script in scripts),
         data=_in_script(_data(told, times)),
