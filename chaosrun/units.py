@@ -150,7 +150,7 @@ class Share(Unit):
     @classmethod
     def parse(cls, text: object) -> Self:
         """Read `33%`. Raises ValueError with what to write instead."""
-        match = _SHARE.fullmatch(text) if isinstance(text, str) else None
+        match = _SHARE.fullmatch(text) if isinstance(text, str) and len(text) <= 64 else None
         if match is None:
             number = isinstance(text, int | float) and not isinstance(text, bool)
             raise ValueError(
@@ -193,7 +193,7 @@ class Size(Unit):
         """Read `64Mi`. Raises ValueError with what to write instead."""
         if isinstance(text, int) and not isinstance(text, bool):
             return cls(text)
-        match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+        match = _SIZE.fullmatch(text) if isinstance(text, str) and len(text) <= 64 else None
         if match is None:
             raise ValueError(f"{text!r} is not a size such as 64Mi, 10k or 512")
         return cls(float(match[1]) * _BYTES[match[2]])

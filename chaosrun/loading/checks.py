@@ -215,7 +215,7 @@ def _length(
     allowed = limit.seconds if limit else _DEFAULT_DURATION
     if longest > allowed and (limit is None or limit):
         where: Path = ("spec", "limits", "duration") if limit else ("spec", "method")
-        unset = "" if limit else ", which is 1h unless set"
+        unset = "" if limit else " unless set"
         message = (
             f"the method holds faults for {format_seconds(longest)}, longer than "
             f"`limits.duration` allows ({format_seconds(allowed)}{unset})"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from chaosrun.loading.problems import Findings
+from chaosrun.loading.problems import MOST_SHOWN, Findings
 from chaosrun.loading.source import Path
 from chaosrun.secrets import escape
 from chaosrun.units import JSON
@@ -64,8 +64,10 @@ class Interpolation:
     def text(self, text: str, path: Path, *, in_arguments: bool) -> JSON:
         """One text filled in, poisoned when that is not possible."""
         parts: list[tuple[bool, str]] = []  # (is a reference to a secret, text)
-        position, known = 0, True
+        position, known, before = 0, True, len(self.findings)
         for match in REFERENCE.finditer(text):
+            if len(self.findings) - before >= MOST_SHOWN or self.left < 0:
+                break
             dollars, name, closed = match.groups()
             parts.append((False, text[position : match.start()] + "$" * (len(dollars) // 2)))
             position = match.end()

@@ -114,9 +114,11 @@ class _Reader:
         try:
             value, end = scanstring(self.text, start + 1, True)
         except JSONDecodeError as error:
-            if "Unterminated" in error.msg:
-                raise Unreadable("this quote is never closed", index=start) from None
-            raise Unreadable(f"is not JSON: {error.msg.lower()}", index=error.pos) from None
+            if "Unterminated" in error.msg or self.text[error.pos : error.pos + 1] in "\r\n":
+                raise Unreadable("this quote is not closed in its line", index=start) from None
+            if "escape" in error.msg:
+                raise Unreadable("this is no escape that JSON knows", index=error.pos) from None
+            raise Unreadable("a control character in a text", index=error.pos) from None
         if _SURROGATE.search(value):
             self.findings.at(start, "half of a surrogate pair is no character")
             value = _SURROGATE.sub("?", value)

@@ -59,7 +59,8 @@ def load_file(
     data = root.plain() if root is not None else None
     if not isinstance(data, dict):
         message = "the file is empty" if data is None else "is not a mapping of keys to values"
-        findings.at(-1 if data is None else 0, message, "an experiment begins with `apiVersion:`")
+        index = -1 if root is None else root.start
+        findings.at(index, message, "an experiment begins with `apiVersion:`")
         raise findings.invalid()
     experiment, parameters = _checked(data, given, findings)
     if given.findings:

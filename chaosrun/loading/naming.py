@@ -134,7 +134,7 @@ def _expectation(
             offset = sum(len(row) + 1 for row in rows[: mistake.line - 1]) + mistake.column - 1
             message = mistake.message if same else f"{mistake.message}, in: {written}"
             findings.value(
-                (*path, key), message, mistake.hint, offset=offset if same else 0, code=error.code
+                (*path, key), message, mistake.hint, offset=offset if same else -1, code=error.code
             )
 
 

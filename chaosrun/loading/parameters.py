@@ -26,6 +26,7 @@ _WORDS = {
     "number": "a number",
     "boolean": "true or false",
 }
+_DEEPEST = 100
 _LARGEST_TEXT = 64 * 1024
 
 Complain = Callable[[str, str], None]
@@ -66,9 +67,14 @@ class Parameters:
         raw = self.declared[name]
         if name in self.waiting:
             return self._circle(name)
+        if len(self.waiting) >= _DEEPEST:
+            path = (*PATH, self.waiting[0], "default")
+            message = f"parameters refer to one another more than {_DEEPEST} deep"
+            self.findings.value(path, message)
+            return UNKNOWN
         self.waiting.append(name)
         try:
-            value = self._settle(name, raw) if len(self.waiting) < 100 else UNKNOWN
+            value = self._settle(name, raw)
         finally:
             self.waiting.pop()
         return self.settled.setdefault(name, value)

@@ -94,7 +94,7 @@ class Findings:
         self.at(self.key_index(path), message, suggestion, **more)  # type: ignore[arg-type]
 
     def value(
-        self, path: Path, message: str, suggestion: str = "", *, offset: int = 0, **more: object
+        self, path: Path, message: str, suggestion: str = "", *, offset: int = -1, **more: object
     ) -> None:
         """A problem with the value at a path, or at an offset into its text."""
         self.at(self.value_index(path, offset), message, suggestion, **more)  # type: ignore[arg-type]
@@ -110,11 +110,14 @@ class Findings:
             return parent.keys[path[-1]].start
         return self.value_index(path)
 
-    def value_index(self, path: Path, offset: int = 0) -> int:
-        """Where the value at a path begins, or that of its nearest parent that exists."""
+    def value_index(self, path: Path, offset: int = -1) -> int:
+        """Where the value at a path begins, or that of its nearest parent that exists.
+
+        With an offset, where that character of a text is: inside quotes, on a later line.
+        """
         node = self._node(path)
         if node is not None:
-            exact = 0 < offset < _FARTHEST and len(self._entries) < MOST_SHOWN
+            exact = 0 <= offset < _FARTHEST and len(self._entries) < MOST_SHOWN
             return self.source.index_in(node, offset) if exact else node.start
         return self.value_index(path[:-1]) if path else 0
 

@@ -127,19 +127,23 @@ class _Walk:
     ) -> None:
         known = {field.name: field for field in fields}
         absent = [field.name for field in fields if field.name not in data]
+        unknown = [key for key in data if key not in known]
+        needed = [name for name in absent if known[name].required]
         for key in data:
             if key in known:
                 check(data[key], known[key].kind, (*path, key), self.findings)
                 continue
+            meant = closest(key, absent) if len(unknown) < 50 else ""
+            if not meant and len(unknown) == len(needed) == 1:
+                meant = needed[0]  # one too many and one too few: it is the same one
             self.findings.key(
                 (*path, key),
                 f"unknown {what} `{key}`",
+                f"did you mean `{meant}`?" if meant else "",
                 code=f"unknown-{what}",
-                wrong=key,
-                among=absent or tuple(known),
+                among=() if meant else absent or tuple(known),
                 choose="known here",
             )
-            meant = closest(key, absent) if len(data) < 50 else ""
             if meant:  # it is not missing then, and what it holds can be checked
                 absent.remove(meant)
                 self.findings.poison((*path, meant))
@@ -209,9 +213,14 @@ def _in_words(message: str, kind: Any, data: JSON, name: str) -> str:
         return f"{name}must be {_wanted(kind, message)}, not {_got(data)}"
     if "matching regex" in message:
         said = _described(kind)
-        return f"{name}must be {said[0].lower() + said[1:]}" if said else f"{name}{message}"
+        if said:
+            return f"{name}must be {said[0].lower() + said[1:]}"
+        pattern = message.partition("matching regex ")[2].strip("'\"")
+        return f"{name}must match the pattern {pattern}"
     if message.startswith("Invalid enum value"):
-        return f"{name}must be {' or '.join(_choices(kind)) or 'something else'}, not {_got(data)}"
+        *others, last = _choices(kind) or ("something else",)
+        wanted = f"{', '.join(others)} or {last}" if others else last
+        return f"{name}must be {wanted}, not {_got(data)}"
     if match := re.match(r"Object missing required field `(.+)`", message):
         return f"key `{match[1]}` is missing"
     if match := re.match(r"Object contains unknown field `(.+)`", message):
@@ -228,7 +237,8 @@ def _bound_in_words(kind: str, sign: str, number: str) -> str:
     if kind in ("array", "object"):
         if (sign, number) == (">=", "1"):
             return "must not be empty"
-        return f"must have {few} {number} {'item' if number == '1' else 'items'}"
+        what = "item" if kind == "array" else "key"
+        return f"must have {few} {number} {what}{'' if number == '1' else 's'}"
     return f"must be {few} {number}"
 
 

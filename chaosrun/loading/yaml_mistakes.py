@@ -37,17 +37,21 @@ def explain(text: str, error: Any) -> Unreadable:
     if closing := re.search(r"expected ',' or '([\]}])'", problem):
         opening = "[" if closing[1] == "]" else "{"
         if rest.strip():
-            message = f"expected `,` or `{closing[1]}` here, to go on after `{opening}`"
-            return Unreadable(message, "put text with commas or colons in quotes", index=at)
+            line = text.count("\n", 0, context) + 1
+            message = f"`,` or `{closing[1]}` should be here: `{opening}` of line {line} is open"
+            return Unreadable(
+                message, "close it; text with commas or brackets goes in quotes", index=at
+            )
         return Unreadable(f"`{opening}` is never closed", index=context)
     if "node content" in problem:
         if not rest.strip():
             return Unreadable("the file ends where a value should be", index=_last(text))
         return Unreadable(f"a value should be here, not `{rest[:1]}`", index=at)
     if "expected key" in problem or "'-' indicator" in problem:
-        what = "`-` of the list" if "'-'" in problem else "keys"
+        if quote := _late_quote(text, at):
+            return quote
         line = text.count("\n", 0, context) + 1
-        message = f"bad indentation: this is not level with the {what} from line {line}"
+        message = f"bad indentation: this is not level with what begins in line {line}"
         return Unreadable(message, "align it with them", index=at)
     if "expected ':'" in problem:
         return Unreadable("a key without `:`", "write `key: value`", index=context)
@@ -80,6 +84,20 @@ def _unexpected_colon(text: str, at: int, line_start: int) -> Unreadable:
         index = start + len(above[-1]) - len(above[-1].lstrip())
         return Unreadable("a key without `:`", "write `key: value`", index=index)
     return Unreadable("`:` is not expected here", "put the value in quotes", index=at)
+
+
+def _late_quote(text: str, at: int) -> Unreadable | None:
+    """A quote that was forgotten, and so ended at the next one, lines below."""
+    closing = len(text[:at].rstrip()) - 1
+    if closing < 1 or text[closing] not in "\"'":
+        return None
+    opening = text.rfind(text[closing], 0, closing)
+    if opening < 0 or "\n" not in text[opening:closing]:
+        return None
+    line = text.count("\n", 0, closing) + 1
+    return Unreadable(
+        f"this quote is closed only in line {line}", "close it in its own line", index=opening
+    )
 
 
 def _last(text: str) -> int:

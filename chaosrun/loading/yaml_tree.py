@@ -21,6 +21,9 @@ MOST_NODES = 50_000
 LARGEST_INTEGER = 2**63 - 1
 _LONGEST_NUMBER = 400
 
+_REFUSED = Node("scalar", "", 0, 0)
+"""Stands for a key that was refused; its value is read and left out."""
+
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -135,7 +138,7 @@ class _Tree:
             return
         else:
             self.pending[-1] = None
-            if key.value not in parent.value:
+            if key is not _REFUSED:
                 parent.value[key.value] = node
                 parent.keys[key.value] = key
         parent.size += node.size
@@ -148,14 +151,12 @@ class _Tree:
         if node.kind != "scalar":
             raise Unreadable("a key is text, not a list or a mapping", index=node.start)
         if text == "<<":
-            self.findings.at(
-                node.start,
-                "merge keys (`<<`) are not read",
-                "write the keys out, or use parameters",
-            )
+            suggestion = "write the keys out, or use parameters"
+            self.findings.at(node.start, "merge keys (`<<`) are not read", suggestion)
+            return _REFUSED
         if not isinstance(node.value, str):
             self.findings.at(node.start, f"the key `{text}` is not text", f'write "{text}"')
-            node.value = text
+            return _REFUSED
         if node.value in self.open[-1].value:
             first = self.source.place(self.open[-1].keys[node.value].start)[0]
             self.findings.at(
@@ -163,6 +164,7 @@ class _Tree:
                 f"`{node.value}` is written twice; the first is in line {first}",
                 code="duplicate-key",
             )
+            return _REFUSED
         return node
 
     def _refuse_tag(self, event: Any) -> None:
