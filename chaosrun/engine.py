@@ -54,7 +54,6 @@ _NO_ANSWER = 1.0
 _MISSES = 2
 _CANCEL_GRACE = 2.0
 _LINGER = 5.0
-_LOST = "another driver took the run over"
 _JOURNAL_RETRY = 0.5
 _JOURNAL_PATIENCE = 15.0
 
@@ -80,13 +79,13 @@ class Drive:
     """
 
     __slots__ = (
-        "ahead", "durable", "flights", "given_up", "lost", "pending", "run", "unwritten_since", "wake"
+        "ahead", "durable", "flights", "given_up", "pending", "run", "unwritten_since",
+        "wake",
     )  # fmt: skip
 
     def __init__(self, run: Run, ahead: float = 0.0) -> None:
         self.run = run
         self.ahead = ahead
-        self.lost = False
         self.durable = run
         self.pending: list[AnyEvent] = []
         self.flights: dict[AnyEffect, Flight] = {}
@@ -99,7 +98,7 @@ class Ended(msgspec.Struct, frozen=True):
     """A message: an effect's event."""
 
     run: str
-    flight: Any
+    flight: Flight
     event: AnyEvent
 
 
@@ -163,6 +162,7 @@ class Engine:
         self._drives: dict[str, Drive] = {}
         self._dirty: set[str] = set()
         self._unwritten: set[str] = set()
+        self._late: list[tuple[str, e.Injected | e.InjectFailed]] = []
         self._wakes: list[tuple[float, str]] = []
         self._deadlines: list[tuple[float, int, str, Flight]] = []
         self._writing = False
@@ -205,17 +205,21 @@ class Engine:
         self._observe(name, 0, started)
         return name
 
-    def resume(self, run: str, reason: str) -> None:
+    def resume(self, run: str, reason: str, *news: AnyEvent) -> None:
         """Take up a run that its driver left, to revert what it owes.
 
-        Raises SequenceTaken when another driver was quicker.
+        `news` are events that became known since. Raises SequenceTaken when another driver
+        was quicker.
         """
         self._register()
         state = fold(self._journal.events(run))
         resumed = e.Resumed(at=max(self._clock(), state.at), driver=self.driver, reason=reason)
-        self._journal.append(run, state.sequence, [resumed])
-        self._adopt(run, evolve(state, resumed))
-        self._observe(run, state.sequence, resumed)
+        events = [resumed, *news]
+        self._journal.append(run, state.sequence, events)
+        for event in events:
+            self._observe(run, state.sequence, event)
+            state = evolve(state, event)
+        self._adopt(run, state)
 
     def stop(self, run: str, verdict: Verdict, by: str, reason: str, signal: int = 0) -> None:
         """Ask a run to stop and revert. May be called from any thread or signal handler."""
@@ -257,6 +261,7 @@ class Engine:
         now = self._clock()
         self._expire(now)
         self._listen(now)
+        self._take_up_late()
         while self._wakes and self._wakes[0][0] <= now:
             self._dirty.add(heapq.heappop(self._wakes)[1])
         dirty, self._dirty = self._dirty, set()
@@ -283,19 +288,17 @@ class Engine:
         return found
 
     def _ended(self, message: Ended) -> None:
-        drive = self._drives.get(message.run)
-        flight: Flight = message.flight
-        if drive is None:
-            return
-        if flight in drive.given_up:
-            drive.given_up.discard(flight)
-            event = message.event
-            if isinstance(event, e.Injected | e.InjectFailed):
-                self._happened(message.run, drive, msgspec.structs.replace(event, late=True))
-            return
-        if drive.flights.get(flight.effect) is flight:
+        drive, flight, event = self._drives.get(message.run), message.flight, message.event
+        if drive is not None and drive.flights.get(flight.effect) is flight:
             del drive.flights[flight.effect]
-            self._happened(message.run, drive, message.event)
+            self._happened(message.run, drive, event)
+        elif isinstance(event, e.Injected | e.InjectFailed):  # nobody waited for it any more
+            event = msgspec.structs.replace(event, late=True)
+            if drive is None:
+                self._late.append((message.run, event))
+            else:
+                drive.given_up.discard(flight)
+                self._happened(message.run, drive, event)
 
     def _asked(self, message: Asked) -> None:
         names = [message.run] if message.run else list(self._drives)
@@ -317,10 +320,21 @@ class Engine:
 
     def _fold(self, name: str, drive: Drive, event: AnyEvent) -> None:
         drive.run = evolve(drive.run, event)
-        if not drive.lost:
-            drive.pending.append(event)
-            self._unwritten.add(name)
+        drive.pending.append(event)
+        self._unwritten.add(name)
         self._dirty.add(name)
+
+    def _take_up_late(self) -> None:
+        """An injection that was given up ended after its run did: the run owes again."""
+        late, self._late = self._late, []
+        for name, event in late:
+            try:
+                self.resume(name, "an injection ended after the run did", event)
+            except SequenceTaken:
+                self._late.append((name, event))
+            except JournalUnavailable:
+                self._late.append((name, event))
+                return
 
     def _expire(self, now: float) -> None:
         """Give up effects past their deadline: they may have happened, and nobody waits."""
@@ -330,7 +344,8 @@ class Engine:
             if drive is None or drive.flights.get(flight.effect) is not flight:
                 continue
             del drive.flights[flight.effect]
-            drive.given_up.add(flight)
+            if isinstance(flight.effect, Inject):
+                drive.given_up.add(flight)
             flight.cancellation.cancel()
             if flight.job:
                 flight.job.give_up()
@@ -364,9 +379,7 @@ class Engine:
     def _may_start(self, drive: Drive, effect: AnyEffect) -> bool:
         match effect:
             case Inject():
-                return (
-                    not drive.pending and not drive.lost
-                )  # law L1: the lease, and all before it, is durable
+                return not drive.pending  # law L1: the lease, and all before it, is durable
             case Revert(lease) | LookRestored(lease):
                 return Inject(lease) not in drive.flights
         return True
@@ -464,18 +477,18 @@ class Engine:
             self._finish_if_written(name, drive)
 
     def _lost(self, name: str, drive: Drive) -> None:
-        """Another driver has the run. What this one may have injected meanwhile, it takes back.
+        """Another driver has the run: nothing here may act on it any more.
 
-        The other one may have reverted and looked before that injection landed; a revert is
-        harmless twice, so both do it. Nothing more is journaled here.
+        It may have reverted and looked before an injection of ours landed; whatever ours
+        has done or still does is late news, and makes the run owe again.
         """
-        drive.lost = True
-        drive.pending.clear()
-        if drive.run.finished is None:
-            event = e.StopRequested(
-                at=self._clock(), verdict=Verdict.ERROR, by="journal", reason=_LOST
-            )
-            self._happened(name, drive, event)
+        self._late += [
+            (name, msgspec.structs.replace(event, late=True))
+            for event in drive.pending
+            if isinstance(event, e.Injected | e.InjectFailed)
+        ]
+        self._abandon(drive)
+        self._drop(name, drive, Verdict.ERROR, "another driver took the run over")
 
     def _denied(self, drive: Drive, error: TargetLocked) -> None:
         """The lease was not granted: fold again with the denial in its place."""
@@ -506,7 +519,7 @@ class Engine:
             return
         finished = drive.run.finished
         until = finished.at - drive.ahead + _LINGER
-        if any(isinstance(f.effect, Inject) for f in drive.given_up) and self._clock() < until:
+        if drive.given_up and self._clock() < until:
             heapq.heappush(self._wakes, (until, name))  # it may still act: see what it did
             return
         self._drop(name, drive, finished.verdict, finished.reason)

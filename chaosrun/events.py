@@ -180,15 +180,17 @@ class EffectNotSeen(Event, frozen=True, kw_only=True, tag="effect-not-seen"):
 
 
 class Reverted(Event, frozen=True, kw_only=True, tag="reverted"):
-    """A revert ended well. Nothing is proven yet."""
+    """A revert that began at `began` ended well. Nothing is proven yet."""
 
     lease: str
+    began: float = 0.0
 
 
 class RevertFailed(Event, frozen=True, kw_only=True, tag="revert-failed"):
-    """A revert did not end well; it will be tried again."""
+    """A revert that began at `began` did not end well; it will be tried again."""
 
     lease: str
+    began: float = 0.0
     failure: Failure
     error: str
     hint: str = ""

@@ -41,7 +41,7 @@ def measure(
         LimitMeasured(
             limit="targets",
             within=len(touched) <= limits.targets,
-            measured=f"{len(touched)} targets over all steps",
+            measured=f"{len(touched)} target{'' if len(touched) == 1 else 's'} over all steps",
             rule=f"at most {limits.targets}",
             hint="pick fewer, or raise limits.targets",
         ),
@@ -63,7 +63,7 @@ def _share(limits: Limits, step: Step, hold: Hold) -> LimitMeasured:
     else:
         alone = limits.share is None and population == 1
         within = alone or count / population <= largest.fraction + 1e-9
-        measured = f"{count} of {population} ({Share(count / population)})"
+        measured = f"{count} of {population} ({count / population:.0%})"
     rule = f"at most {largest}" + (
         "" if limits.share else " of two or more, as limits.share is unset"
     )

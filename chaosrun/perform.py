@@ -155,7 +155,7 @@ class Performer:
             case Revert(lease):
                 kind, hold, client = self._held(run, lease)
                 kind.revert(hold, client)
-                return e.Reverted(at=0, lease=lease)
+                return e.Reverted(at=0, lease=lease, began=began)
             case LookRestored(lease):
                 kind, hold, client = self._held(run, lease)
                 seen = kind.restored(hold, client)
@@ -290,7 +290,9 @@ def failed(
         case LookForEffect(lease):
             return e.EffectNotSeen(at=began, lease=lease, detail=f"could not look: {error}")
         case Revert(lease):
-            return e.RevertFailed(at=began, lease=lease, failure=failure, error=error, hint=hint)
+            return e.RevertFailed(
+                at=began, lease=lease, began=began, failure=failure, error=error, hint=hint
+            )
         case LookRestored(lease):
             return e.NotRestored(at=began, lease=lease, detail=f"could not look: {error}")
         case Record(event):
@@ -315,14 +317,28 @@ def _gate(written: dict[str, dict[str, JSON]]) -> tuple[str, dict[str, JSON]]:
 
 
 def _mentioned(text: str, result: JSON) -> str:
-    """The values that the expression speaks of: `status = 503, latency = 2s`."""
+    """The values that the expression speaks of: `status = 503, json.total = 7`."""
     if not isinstance(result, dict):
         return ""
-    words = re.findall(r"[A-Za-z_][A-Za-z0-9_]*", text)
-    fields = [name for name in result if name in words]
-    if result.get("error") and "error" not in fields:
-        fields.append("error")
-    return ", ".join(f"{name} = {_shown(result[name])}" for name in fields)
+    found: dict[str, JSON] = {}
+    for path in re.findall(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", text):
+        name, value = _follow(path, result)
+        if name:
+            found[name] = value
+    if result.get("error"):
+        found["error"] = result["error"]
+    return ", ".join(f"{name} = {_shown(value)}" for name, value in found.items())
+
+
+def _follow(path: str, result: JSON) -> tuple[str, JSON]:
+    """How far a dotted path leads into the result, and what is there."""
+    walked: list[str] = []
+    for word in path.split("."):
+        if not isinstance(result, dict) or word not in result:
+            break
+        walked.append(word)
+        result = result[word]
+    return ".".join(walked), result
 
 
 def _shown(value: JSON) -> str:

@@ -41,6 +41,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     """What goes wrong in a story. Shares are between 0 and 1; crashes count crossings."""
 
     misbehave: float = 0.0
+    stall: float = 0.0
     slow: float = 0.0
     hurt: float = 0.0
     journal: float = 0.0
@@ -90,6 +91,9 @@ class SimEngine(Engine):
             clock=lambda: story.time.now + offset,
         )
         self.begun: dict[str, float] = {}
+        self.daemon = story.rng.random() < 0.5
+        if self.daemon:
+            story.daemons.append(self)
 
     def _begin(self, name: str, drive: Drive, effect: AnyEffect, now: float) -> None:
         if isinstance(effect, Revert):
@@ -106,9 +110,29 @@ class SimEngine(Engine):
             self._turn()
         raise laws.LawBroken(f"L2: no end after {most} turns: {self._drives}")
 
+    def leave(self) -> None:
+        """A process with no run left ends, and with it what it had begun; a daemon stays."""
+        if not self.daemon and not self._drives:
+            self.close()
+
+    def die(self) -> None:
+        """Its process is gone."""
+        self.daemon = False
+        self._drives.clear()
+        self.inbox.clear()
+        self.close()
+
+    def catch_up(self) -> None:
+        """Take in what arrived while there was no run to drive."""
+        if self.sim_workers.dead:
+            return
+        while self.inbox.waiting:
+            self._turn()
+        self.turns()
+
     @property
     def busy(self) -> bool:
-        return bool(self._drives)
+        return bool(self._drives) or (self.daemon and self.inbox.waiting)
 
 
 class Story:
@@ -129,6 +153,7 @@ class Story:
         self.journal.trouble = lambda: self.rng.random() < trouble.journal  # type: ignore[method-assign]
         self.world.stall = lambda delay, change: self.time.stall(delay, change)
         self.calm = False
+        self.daemons: list[SimEngine] = []
         self.world.on_inject = lambda hold: laws.check_injection(self.journal, self.run, hold)
 
     def cross(self) -> None:
@@ -177,8 +202,9 @@ class Story:
         except Crash:
             return False
         later = self.time.after
-        at = self.rng.choice([0.0, self.rng.uniform(0.03, 0.3), self.rng.uniform(0.1, 2.0)])
+        at = self.rng.choice([0.0, 0.05, self.rng.uniform(0.03, 0.3), self.rng.uniform(0.1, 2.0)])
         later(at, lambda: setattr(self.world, "misbehave", self.trouble.misbehave))
+        self.world.stalls = trouble.stall
         if trouble.hurt:
             later(self.rng.uniform(0, 3), lambda: setattr(self.world, "hurt", trouble.hurt))
         if trouble.stop_after is not None:
@@ -196,8 +222,9 @@ class Story:
             else:
                 self.two_drivers(engine, self.time.now + trouble.second_driver_after)
         except Crash:
-            pass
-        engine.close()
+            engine.die()
+            return True
+        engine.leave()
         return True
 
     def two_drivers(self, first: SimEngine, at: float) -> None:
@@ -210,21 +237,24 @@ class Story:
                     second.resume(self.run, "it looked dead")
                 except (SequenceTaken, JournalUnavailable):
                     second = None
-            engines = [x for x in (first, second) if x is not None and x.busy]
+            both = [x for x in (first, second) if x is not None]
+            for engine in both:
+                engine.leave()
+            engines = [x for x in both if x.busy]
             if not engines:
                 break
             self.rng.choice(engines)._turn()
-        if second is not None:
-            second.close()
 
     def recovery(self) -> None:
         engine = self.engine()
         try:
             engine.resume(self.run, "its driver is gone")
             engine.turns()
-        except (Crash, JournalUnavailable, SequenceTaken):
-            pass
-        engine.close()
+            engine.leave()
+        except (JournalUnavailable, SequenceTaken):
+            engine.leave()
+        except Crash:
+            engine.die()
 
     def settled(self) -> bool:
         events = self.events()
@@ -236,12 +266,15 @@ class Story:
     def make_calm(self) -> None:
         """The trouble is over: what is still owed must now be reverted."""
         while self.time.step(self.time.now + 200.0):
-            pass  # what dead drivers had begun has ended, one way or the other
+            pass  # what drivers had begun has ended, one way or the other
         self.calm = True
         self.trouble = Trouble()
         self.world.healthy()
         self.journal.trouble = lambda: False  # type: ignore[method-assign]
         self.journal.set_halt(None)
+        for daemon in self.daemons:
+            daemon.catch_up()
+            daemon.close()
 
     def events(self) -> list[AnyEvent]:
         return list(self.journal.events(self.run))

@@ -72,6 +72,14 @@ class Inbox:
                 raise Empty
         return self._messages.popleft()
 
+    def clear(self) -> None:
+        self._messages.clear()
+        self.crashed = False
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._messages)
+
     def get_nowait(self) -> Message:
         if not self._messages:
             raise Empty

@@ -1,8 +1,9 @@
 """A simulated system, its provider, and everything that can go wrong with it.
 
-Targets hold marks of faults. Each call of the provider may raise, lie (say it acted and
-not act), act and then raise, or stall and act long after everybody gave up; each is a crossing at which the driver may die. `restored`
-and `took_effect` look at the targets, and may fail to answer, but what they say is true.
+Targets hold marks of faults. Each call of the provider may raise, lie (say it acted and not
+act), act and then raise, or stall and act long after everybody gave up; each is a crossing
+at which the driver may die. `restored` and `took_effect` look at the targets, and may fail
+to answer, but what they say is true.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class World:
         self.now = now
         self.marks: dict[str, set[str]] = {f"t{n}": set() for n in range(6)}
         self.misbehave = 0.0
+        self.stalls = 0.0
         self.hurt = 0.0
         self.gate_open = True
         self.seen_marks: set[str] = set()
@@ -40,7 +42,7 @@ class World:
         self.stall: Callable[[float, Callable[[], None]], None] = lambda delay, change: change()
 
     def healthy(self) -> None:
-        self.misbehave = self.hurt = 0.0
+        self.misbehave = self.stalls = self.hurt = 0.0
         self.gate_open = True
 
     @property
@@ -53,12 +55,15 @@ class World:
         trouble = self.rng.random() < self.misbehave
         kinds = ["raise", "lie", "act then raise", "bug", "stall"]
         kind = self.rng.choice(kinds) if trouble else ""
+        if self.rng.random() < self.stalls:
+            kind = "stall"
         if kind == "raise":
             raise self.rng.choice([Transient("try later"), Refused("not allowed")])
         if kind == "bug":
             raise KeyError("a provider's bug")
         if kind == "stall":
-            self.stall(self.rng.uniform(0.5, 40.0), change)
+            longest = self.rng.choice([0.4, 40.0])
+            self.stall(self.rng.uniform(0.02, longest), change)
         elif kind != "lie":
             change()
         self.crossing()

@@ -1,0 +1,117 @@
+"""The laws hold in every simulated story.
+
+The default suite tells more than 10,000 stories; `CHAOSRUN_STORIES=100000` (or `make
+simulate`) tells that many. A failure names the seed and the trouble that repeat it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from chaosrun.spec import Check, Experiment, ExperimentSpec, Guard, Limits, Metadata, Step
+from chaosrun.units import Duration, Share
+from tests.simulation.laws import LawBroken
+from tests.simulation.simulate import Story, Trouble
+
+RANDOM_STORIES = int(os.environ.get("CHAOSRUN_STORIES", "7000"))
+PARTS = 7
+
+
+def two_steps(parallel: bool) -> Experiment:
+    """Two faults, one after the other or at once, with a guard and a check."""
+    return Experiment(
+        api_version="chaosrun.dev/v1",
+        kind="Experiment",
+        metadata=Metadata(name="two-steps"),
+        spec=ExperimentSpec(
+            title="two steps",
+            steady_state=(Check(name="fine", probe="sim.probe", expect="fine"),),
+            method=(
+                Step(name="a", fault="sim.fault", target={"names": ["t0"]}, hold=Duration(0.3)),
+                Step(
+                    name="b",
+                    fault="sim.fault",
+                    target={"names": ["t1"]},
+                    hold=Duration(0.3),
+                    after=() if parallel else None,
+                ),
+            ),
+            abort_when=(Guard(name="hurts", probe="sim.probe", when="!fine"),),
+            gates=({"sim.gate": {}},),
+            limits=Limits(share=Share(1.0)),
+        ),
+    )
+
+
+def tell(seed: int, trouble: Trouble, experiment: Experiment | None = None) -> Story:
+    story = Story(seed, trouble, experiment)
+    try:
+        story.tell()
+    except LawBroken as broken:
+        pytest.fail(f"Story({seed}, {trouble}): {broken}")
+    return story
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_no_crash_at_any_crossing_leaves_a_fault_behind(parallel: bool) -> None:
+    experiment = two_steps(parallel)
+    whole = tell(1, Trouble(), experiment).crossings
+    assert whole > 60, "the story is too short to prove anything"
+    for crash in range(1, whole + 1):
+        tell(1, Trouble(crashes=(crash,)), experiment)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_no_crash_at_any_pair_of_crossings_leaves_a_fault_behind(parallel: bool) -> None:
+    experiment = two_steps(parallel)
+    whole = tell(1, Trouble(), experiment).crossings
+    pairs = 0
+    for first in range(1, whole + 1):
+        after = tell(1, Trouble(crashes=(first,)), experiment).crossings
+        for second in range(first + 1, after + 1):
+            tell(1, Trouble(crashes=(first, second)), experiment)
+            pairs += 1
+    assert pairs > whole, "a recovery has crossings of its own"
+
+
+def takeover(seed: int) -> Trouble:
+    """Another driver takes the run up while an injection has begun and not yet landed."""
+    return Trouble(stall=1.0, second_driver_after=0.05 + seed * 0.0002)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_an_injection_that_lands_after_a_takeover_is_taken_back(parallel: bool) -> None:
+    for seed in range(1000):
+        tell(seed, takeover(seed), two_steps(parallel))
+
+
+def any_trouble(rng: random.Random) -> Trouble:
+    """Any mixture of what can go wrong."""
+
+    def sometimes(share: float, *values: float) -> float:
+        return rng.choice(values) if rng.random() < share else 0.0
+
+    def maybe(share: float, longest: float) -> float | None:
+        return rng.uniform(0.0, longest) if rng.random() < share else None
+
+    return Trouble(
+        misbehave=sometimes(0.5, 0.05, 0.2, 0.5),
+        stall=sometimes(0.1, 0.3),
+        slow=sometimes(0.3, 0.05, 0.2),
+        hurt=sometimes(0.3, 0.1, 0.5),
+        journal=sometimes(0.15, 0.02, 0.1),
+        crashes=tuple(rng.sample(range(1, 150), rng.choice([0, 0, 0, 1, 1, 2, 4]))),
+        stop_after=maybe(0.2, 4.0),
+        halt_after=maybe(0.1, 4.0),
+        gate_shuts_after=maybe(0.1, 3.0),
+        second_driver_after=maybe(0.2, rng.choice([0.3, 3.0])),
+    )
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_mixture_of_troubles_breaks_a_law(part: int) -> None:
+    for seed in range(part, RANDOM_STORIES, PARTS):
+        tell(seed, any_trouble(random.Random(f"trouble {seed}")))
