@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import select
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,6 +39,8 @@ from chaosrun.units import Secret
 ANSWER_SECONDS: Final = 10.0
 """How long a connected server may take to answer one statement."""
 
+# A password with a bare @ or / would be taken for a part of the host or the database, and shown.
+_URL: Final = re.compile(r"postgres(ql)?://([^@/?]*@)?[^@/?]*([/?][^@]*)?")
 _DEFAULTS: Final = {
     "application_name": "chaosrun",
     "connect_timeout": 5,
@@ -104,11 +107,14 @@ class PostgresJournal(SqlJournal):
     def open(cls, url: str) -> Self:
         """The journal at that URL, migrated as needed. Raises Rejected and JournalUnavailable."""
         try:
+            if not _URL.fullmatch(url):
+                raise psycopg.ProgrammingError
             journal = cls(dict(conninfo_to_dict(url)))
-        except psycopg.Error:  # its text may quote the part after a password's stray slash
+        except psycopg.Error:  # whose text may quote a part of the password
             raise Rejected(
                 "the journal's URL is not one that PostgreSQL knows",
-                hint="postgresql://USER:PASSWORD@HOST:5432/DATABASE, with %40 for an @ in a part",
+                hint="postgresql://USER:PASSWORD@HOST:5432/DATABASE, with %40 for an @ and %2F for"
+                " a / in the password",
             ) from None
         try:
             journal._write(journal._migrate)

@@ -72,14 +72,14 @@ def test_a_missing_driver_says_what_to_install() -> None:
     assert done.stdout == b"pip install 'chaosrun[postgres]'\n"
 
 
-def test_sqlite_needs_no_other_store() -> None:
+def test_sqlite_needs_no_other_store(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from chaosrun.journal import open_journal\n"
         "open_journal('sqlite:///' + sys.argv[1]).close()\n"
         "print([name for name in ('psycopg', 'sqlalchemy') if name in sys.modules])\n"
     )
-    path = Path(os.environ["CHAOSRUN_JOURNAL"].removeprefix("sqlite:///"))
+    path = tmp_path / "journal.db"
     done = subprocess.run(
         [sys.executable, "-c", program, path], capture_output=True, timeout=30, check=True
     )
