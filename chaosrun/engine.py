@@ -110,6 +110,7 @@ class Asked(msgspec.Struct, frozen=True):
     by: str
     reason: str
     signal: int = 0
+    halted: bool = False
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -306,8 +307,11 @@ class Engine:
             drive = self._drives.get(name)
             if drive is None or drive.run.finished:
                 continue
+            verdict = message.verdict
+            if message.halted and not drive.run.leases:
+                verdict = Verdict.REFUSED  # nothing was injected: as its gate would have said
             event = e.StopRequested(
-                at=self._clock(), verdict=message.verdict, by=message.by,
+                at=self._clock(), verdict=verdict, by=message.by,
                 reason=message.reason, signal=message.signal,
             )  # fmt: skip
             self._happened(name, drive, event)
@@ -577,14 +581,14 @@ class Engine:
             self._asked(Asked(request.run, Verdict.CANCELLED, request.by, request.reason))
         if heard.halt and not self._halted:
             by = f"halt by {heard.halt.by}"
-            self._asked(Asked("", Verdict.CANCELLED, by, heard.halt.reason))
+            self._asked(Asked("", Verdict.CANCELLED, by, heard.halt.reason, halted=True))
         self._halted = heard.halt is not None
 
     def _unheard(self, why: str) -> None:
         if not self._halted:
             self._halted = True
             reason = f"the halt switch cannot be read: {why}"
-            self._asked(Asked("", Verdict.CANCELLED, "halt", reason))
+            self._asked(Asked("", Verdict.CANCELLED, "halt", reason, halted=True))
 
 
 def _first_record(effects: tuple[AnyEffect, ...]) -> Record | None:
