@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _open_missing_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:  # before click is imported, which takes longer than the answer
         from chaosrun import __version__
@@ -20,3 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from chaosrun.cli.root import run_command_line
 
     return run_command_line(words)
+
+
+def _open_missing_streams() -> None:
+    """Open what we were started without on nothing, or the journal would take its descriptor."""
+    import os
+
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w"))

@@ -10,7 +10,6 @@ from chaosrun.cli.signals import name_of
 from chaosrun.cli.writer import Writer
 from chaosrun.events import AnyEvent
 
-
 History = Callable[[str], Iterable[AnyEvent]]
 """The journaled events of a run, for a view that joins in the middle."""
 

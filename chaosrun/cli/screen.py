@@ -11,6 +11,7 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from chaosrun.cli.console import Console, clean, styled, wants_color
@@ -142,18 +143,21 @@ class Screen:
                 self.warn(f"the view failed: {type(failed).__name__}: {failed}")
 
     def _close(self) -> None:
-        for descriptor, writer in ((self._events_descriptor, self._events),):
-            if writer is None or descriptor is None:
-                continue
-            writer.close(_PATIENCE)
-            if writer.lost:
-                self.warn(f"{self.options.events}: events were lost: {writer.lost.strerror}")
-            elif writer.dropped or writer.stuck:
-                self.warn(f"{self.options.events}: {writer.dropped} events were not read in time")
-            if not writer.stuck:
-                os.close(descriptor)
-        self._out.close(_PATIENCE)
-        self._err.close(_PATIENCE)
+        """Wait for all writers together, and not for long."""
+        until = monotonic() + _PATIENCE
+        if self._events is not None and self._events_descriptor is not None:
+            self._events.close(_PATIENCE)
+            self._say_what_was_lost(self._events)
+            if not self._events.stuck:
+                os.close(self._events_descriptor)
+        for writer in (self._out, self._err):
+            writer.close(max(0.1, until - monotonic()))
+
+    def _say_what_was_lost(self, writer: Writer) -> None:
+        if writer.lost:
+            self.warn(f"{self.options.events}: events were lost: {writer.lost.strerror}")
+        elif writer.dropped or writer.stuck:
+            self.warn(f"{self.options.events}: {writer.dropped} events were not read in time")
 
 
 def _open_for_writing(path: str) -> int:

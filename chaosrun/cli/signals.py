@@ -48,7 +48,11 @@ class Signals:
         trace: TracebackType | None,
     ) -> None:
         for number, previous in self._previous.items():
-            signal.signal(number, previous)  # type: ignore[arg-type]
+            if self.first and number in _CAUGHT:
+                # One more while Python ends must not take the place of the exit code.
+                signal.signal(number, signal.SIG_IGN)
+            else:
+                signal.signal(number, previous)  # type: ignore[arg-type]
 
     def _caught(self, number: int, _frame: FrameType | None) -> None:
         before, self.count = self.count, self.count + 1
