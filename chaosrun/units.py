@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import total_ordering
 from typing import Any, ClassVar, NoReturn, Self
 
 JSON = Any
@@ -54,6 +53,9 @@ class Unit:
     def __lt__(self, other: Self) -> bool:
         return self._value < other._value
 
+    def __le__(self, other: Self) -> bool:
+        return self._value <= other._value
+
     def __hash__(self) -> int:
         return hash((type(self), self._value))
 
@@ -61,7 +63,6 @@ class Unit:
         return f"{type(self).__name__}({str(self)!r})"
 
 
-@total_ordering
 class Duration(Unit):
     """A length of time, from 1us to 366 days, or zero: `200ms`, `2s`, `1h30m`."""
 
@@ -130,7 +131,6 @@ def format_seconds(seconds: float) -> str:
     return text + (f"{whole / 1_000_000:.6f}".rstrip("0").rstrip(".") + "s" if whole else "")
 
 
-@total_ordering
 class Share(Unit):
     """A part of a whole, from 0% to 100%; `fraction` is between 0 and 1."""
 
@@ -170,7 +170,6 @@ class Share(Unit):
         return f"{self._value * 100:.6g}%"
 
 
-@total_ordering
 class Size(Unit):
     """A number of bytes: `64Mi`, `10k`, `512`."""
 

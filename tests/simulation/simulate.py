@@ -149,8 +149,8 @@ class Story:
         self.drivers = 0
         self.engine_class: type[SimEngine] = SimEngine
         self.run = "run"
-        self.world.crossing = self.journal.crossing = self.cross  # type: ignore[method-assign]
-        self.journal.trouble = lambda: self.rng.random() < trouble.journal  # type: ignore[method-assign]
+        self.world.crossing = self.journal.crossing = self.cross
+        self.journal.trouble = lambda: self.rng.random() < trouble.journal
         self.world.stall = lambda delay, change: self.time.stall(delay, change)
         self.calm = False
         self.daemons: list[SimEngine] = []
@@ -270,7 +270,7 @@ class Story:
         self.calm = True
         self.trouble = Trouble()
         self.world.healthy()
-        self.journal.trouble = lambda: False  # type: ignore[method-assign]
+        self.journal.trouble = lambda: False
         self.journal.set_halt(None)
         for daemon in self.daemons:
             daemon.catch_up()

@@ -24,15 +24,14 @@ from tests.simulation.laws import LawBroken
 from tests.simulation.simulate import Story
 from tests.simulation.test_laws import any_trouble, takeover, two_steps
 
-conclude = importlib.import_module("chaosrun.run.conclude")
-decide = importlib.import_module("chaosrun.run.decide")
-evolve = importlib.import_module("chaosrun.run.evolve")
+conclude: Any = importlib.import_module("chaosrun.run.conclude")
+evolve: Any = importlib.import_module("chaosrun.run.evolve")
 
 MOST_STORIES = 2000
 
 
 @contextmanager
-def swapped(owner: Any, name: str, wrong: Any) -> Iterator[None]:
+def swapped(owner: Any, name: Any, wrong: Any) -> Iterator[None]:
     real = owner[name] if isinstance(owner, dict) else getattr(owner, name)
     put = owner.__setitem__ if isinstance(owner, dict) else lambda k, v: setattr(owner, k, v)
     put(name, wrong)
@@ -50,14 +49,14 @@ def inject_before_the_lease_is_durable() -> Any:
 
 
 def revert_only_once() -> Any:
-    def give_up(run: Run, step: Any, trouble: str) -> Run:
+    def give_up(run: Run, step: Any, trouble: str) -> Any:
         return run if step is None else evolve._with_step(run, replace(step, restored_at=run.at))
 
     return swapped(evolve, "_try_again", give_up)
 
 
 def trust_a_revert_without_looking() -> Any:
-    def trust(run: Run, event: e.Reverted) -> Run:
+    def trust(run: Run, event: e.Reverted) -> Any:
         restored = e.Restored(at=event.at, lease=event.lease, detail="it said so")
         return evolve._restored(run, restored)
 
@@ -65,7 +64,7 @@ def trust_a_revert_without_looking() -> Any:
 
 
 def inject_again_after_recovery() -> Any:
-    def resumed(run: Run, event: e.Resumed) -> Run:
+    def resumed(run: Run, event: e.Resumed) -> Any:
         return replace(run, driver=event.driver, finished=None)
 
     return swapped(evolve._EVOLVE, e.Resumed, resumed)
@@ -77,7 +76,7 @@ def pass_without_a_seen_effect() -> Any:
 
     real = evolve._EVOLVE[e.Injected]
 
-    def seen(run: Run, event: e.Injected) -> Run:
+    def seen(run: Run, event: e.Injected) -> Any:
         run = real(run, event)
         step = run.step_of(event.lease)
         return run if step is None else evolve._with_step(run, replace(step, effect_seen=True))
@@ -88,7 +87,7 @@ def pass_without_a_seen_effect() -> Any:
 def take_a_silent_guard_for_a_good_one() -> Any:
     real = evolve._EVOLVE[e.Sampled]
 
-    def sampled(run: Run, event: e.Sampled) -> Run:
+    def sampled(run: Run, event: e.Sampled) -> Any:
         if event.subject == "guard" and event.outcome is e.Outcome.UNKNOWN:
             event = replace(event, outcome=e.Outcome.HELD)
         return real(run, event)
@@ -99,7 +98,7 @@ def take_a_silent_guard_for_a_good_one() -> Any:
 def open_a_gate_that_cannot_be_measured() -> Any:
     real = evolve._EVOLVE[e.GateMeasured]
 
-    def measured(run: Run, event: e.GateMeasured) -> Run:
+    def measured(run: Run, event: e.GateMeasured) -> Any:
         return real(run, replace(event, open=True))
 
     return swapped(evolve._EVOLVE, e.GateMeasured, measured)
@@ -140,7 +139,7 @@ def shrug_at_losing_the_run() -> Any:
 
 
 def forget_an_injection_that_was_given_up() -> Any:
-    def late(run: Run, event: AnyEvent) -> Run:
+    def late(run: Run, event: AnyEvent) -> Any:
         return run
 
     return swapped(evolve, "_owed_again", late)
@@ -149,7 +148,7 @@ def forget_an_injection_that_was_given_up() -> Any:
 def believe_what_a_failed_injection_says() -> Any:
     real = evolve._EVOLVE[e.InjectFailed]
 
-    def failed(run: Run, event: e.InjectFailed) -> Run:
+    def failed(run: Run, event: e.InjectFailed) -> Any:
         run = real(run, event)
         restored = e.Restored(
             at=event.at, lease=event.lease, detail="it failed, so nothing is there"

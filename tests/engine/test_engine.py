@@ -1,0 +1,203 @@
+"""The real engine, with real threads, on real files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from chaosrun import events as e
+from chaosrun.engine import Engine
+from chaosrun.events import Verdict
+from chaosrun.journal import Halt, Journal, open_journal
+from chaosrun.recovery import dead_runs, recover
+from chaosrun.run import fold
+from chaosrun.units import Duration
+from tests.engine.conftest import Driven, World, wait
+
+PROMPT = 2.0
+"""Generous bound, in seconds, for what takes milliseconds: these machines are noisy."""
+
+
+def test_a_run_passes_and_leaves_nothing(world: World, driven: Driven) -> None:
+    driven.start(world.experiment())
+    assert driven.end().verdict is Verdict.PASSED
+    assert world.marks == []
+
+
+def test_a_deviation_stops_the_run_at_once(world: World, driven: Driven) -> None:
+    driven.start(world.experiment(hold=Duration(30)))
+    driven.wait_for(e.EffectSeen)
+    world.says("ill")
+    hurt = time.time()
+    assert driven.end().verdict is Verdict.DEVIATED
+    assert world.reverted_at() - hurt < PROMPT
+    assert world.marks == []
+
+
+@pytest.mark.parametrize("trouble", ["ill", "raise", "bug", "hang"])
+def test_a_guard_that_trips_raises_or_hangs_aborts(
+    world: World, driven: Driven, trouble: str
+) -> None:
+    driven.start(world.experiment(guarded=True, hold=Duration(30)))
+    driven.wait_for(e.EffectSeen)
+    world.says(trouble)
+    hurt = time.time()
+    finished = driven.end()
+    assert finished.verdict is Verdict.ABORTED, finished.reason
+    assert world.reverted_at() - hurt < PROMPT
+    assert world.marks == []
+
+
+def test_reverts_do_not_wait_for_any_number_of_hanging_probes(
+    world: World, journal: Journal
+) -> None:
+    engine = Engine(journal)
+    worlds = []
+    for number in range(80):
+        root = world.faults.parent / f"world-{number}"
+        root.mkdir()
+        worlds.append(World(root))
+        engine.start(
+            worlds[-1].experiment(
+                hold=Duration(0.5),
+                with_={"directory": str(worlds[-1].faults), "thing": str(number)},
+            ),
+            seed=1,
+        )
+    for one in worlds:
+        one.says("well")
+    began = time.monotonic()
+    engine.stop_all(Verdict.CANCELLED, "test", "enough")
+    results = engine.loop()
+    engine.close()
+    assert {f.verdict for f in results.values()} == {Verdict.CANCELLED}
+    assert time.monotonic() - began < 20
+    assert all(one.marks == [] for one in worlds)
+
+
+def test_an_injection_that_hangs_is_given_up_and_what_it_does_later_is_reverted(
+    world: World, driven: Driven
+) -> None:
+    with_ = {"directory": str(world.faults), "hang": "1.5s"}
+    driven.start(world.experiment(with_=with_, timeout=Duration(0.3)))
+    finished = driven.end()
+    assert finished.verdict is Verdict.INCONCLUSIVE
+    assert any(isinstance(x, e.Injected) and x.late for x in driven.events)
+    assert world.marks == []
+
+
+def test_an_abort_asked_for_in_another_process_reverts(
+    world: World, driven: Driven, journal: Journal
+) -> None:
+    run = driven.start(world.experiment(hold=Duration(30)))
+    driven.wait_for(e.EffectSeen)
+    journal.request_abort(run, "a person", "enough", time.time())
+    finished = driven.end()
+    assert finished.verdict is Verdict.CANCELLED
+    assert "enough" in finished.reason
+    assert world.marks == []
+
+
+def test_the_halt_switch_stops_a_run_and_refuses_the_next(
+    world: World, driven: Driven, journal: Journal
+) -> None:
+    driven.start(world.experiment(hold=Duration(30)))
+    driven.wait_for(e.EffectSeen)
+    journal.set_halt(Halt(by="a person", reason="an incident", at=time.time()))
+    asked = time.time()
+    assert driven.end().verdict is Verdict.CANCELLED
+    assert world.reverted_at() - asked < PROMPT
+    assert world.marks == []
+    again = Driven(journal)
+    again.start(world.experiment())
+    assert again.end().verdict is Verdict.REFUSED
+    assert not any(isinstance(x, e.Leased) for x in again.events)
+    again.engine.close()
+
+
+def test_two_runs_never_hold_the_same_target(
+    world: World, driven: Driven, journal: Journal
+) -> None:
+    driven.start(world.experiment(hold=Duration(3)))
+    driven.wait_for(e.EffectSeen)
+    second = Driven(journal)
+    second.start(world.experiment())
+    finished = second.end()
+    second.engine.close()
+    assert finished.verdict is Verdict.REFUSED
+    assert "is held by run" in finished.reason
+    assert driven.end().verdict is Verdict.PASSED
+
+
+def test_a_plan_that_is_no_longer_what_was_seen_is_refused(world: World, driven: Driven) -> None:
+    driven.start(world.experiment(), targets={"break": ("file:something-else",)})
+    finished = driven.end()
+    assert finished.verdict is Verdict.REFUSED
+    assert "not as it was planned" in finished.reason
+    assert world.marks == []
+
+
+def test_many_runs_share_one_engine(world: World, journal: Journal) -> None:
+    engine = Engine(journal)
+    for number in range(20):
+        with_ = {"directory": str(world.faults), "thing": str(number)}
+        engine.start(world.experiment(with_=with_), seed=number)
+    results = engine.loop()
+    engine.close()
+    assert {f.verdict for f in results.values()} == {Verdict.PASSED}
+    assert world.marks == []
+
+
+_DRIVE = """
+import sys
+from chaosrun import discovery
+from chaosrun.codec import from_json
+from chaosrun.engine import Engine
+from chaosrun.journal import open_journal
+from chaosrun.spec import Experiment
+from tests.engine.provider import provider
+real = discovery.builtin_providers
+discovery.builtin_providers = lambda: (*real(), provider)
+journal = open_journal(sys.argv[1])
+engine = Engine(journal, observers=[lambda run, n, x: print(type(x).__name__, flush=True)])
+engine.start(from_json(sys.stdin.read(), Experiment), seed=1)
+engine.loop()
+"""
+
+
+def test_a_killed_driver_is_seen_dead_and_its_run_is_reverted_by_another(
+    world: World, tmp_path: Path
+) -> None:
+    from chaosrun.codec import to_json
+
+    url = f"sqlite:///{tmp_path}/state/journal.db"
+    driver = subprocess.Popen(
+        [sys.executable, "-c", _DRIVE, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert driver.stdin
+    assert driver.stdout
+    driver.stdin.write(to_json(world.experiment(hold=Duration(60))).decode())
+    driver.stdin.close()
+    while driver.stdout.readline().strip() != "EffectSeen":
+        assert driver.poll() is None
+    journal = open_journal(url)
+    assert dead_runs(journal) == []
+    driver.kill()
+    driver.wait()
+    driver.stdout.close()
+    assert len(world.marks) == 1
+    (dead,) = wait(lambda: dead_runs(journal) or None)
+    results = recover(journal, [dead.run])
+    assert results[dead.run].verdict is Verdict.CANCELLED
+    assert world.marks == []
+    assert fold(journal.events(dead.run)).owed == ()
+    assert dead_runs(journal) == []
+    journal.close()
