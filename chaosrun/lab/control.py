@@ -27,6 +27,7 @@ from chaosrun.errors import ChaosrunError, Rejected
 from chaosrun.lab import processes, web
 from chaosrun.lab.processes import State
 from chaosrun.lab.world import FIRST_PORT, MARK, World, read_world, write_world
+from chaosrun.providers.host import runtime
 from chaosrun.units import Duration
 
 ONE_HOUR = Duration(3600)
@@ -130,6 +131,8 @@ def down(directory: Path) -> Ended:
         while _is_held(directory) and time.monotonic() < deadline:
             time.sleep(0.01)
     processes.end_all(directory)
+    if world := read_world(directory):
+        runtime.control_path(world.proxied).unlink(missing_ok=True)  # of a killed proxy
     for name in ("lab.json", "pids.json"):
         (directory / name).unlink(missing_ok=True)
     return Ended(was_up=was_up, processes=before)

@@ -40,7 +40,7 @@ def main(title: str, port: str, directory: str) -> None:
         from chaosrun.providers.host.proxy.__main__ import main as run_proxy
 
         upstream = f"{web.HOST}:{world.port('backend')}"
-        sys.exit(run_proxy(["--listen", f"{web.HOST}:{port}", "--upstream", upstream]))
+        sys.exit(run_proxy(["--listen", world.proxied, "--upstream", upstream]))
     web.serve(int(port), _routes(name, world))
 
 

@@ -2,7 +2,7 @@
 
     python -m chaosrun.lab.supervisor DIRECTORY
 
-Law: at the lab's end, or when asked to stop, it kills every part and then ends. If it is
+Law: at the lab's end, or when asked to stop, it ends every part and then itself. If it is
 killed itself, the kernel ends its parts (Linux), and each part's own clock does elsewhere.
 It holds the lock on `lab.lock` as long as it lives: that is how others know.
 """
@@ -23,6 +23,7 @@ from chaosrun.lab.world import Part, World, read_world
 _LOOK_EVERY_SECONDS = 0.1
 _RESTART_SECONDS = 0.5
 _LONGEST_RESTART_SECONDS = 5.0
+_END_SECONDS = 1.0
 
 
 class Kept:
@@ -64,10 +65,19 @@ class Kept:
         self._note(f"started as {self._process.pid}")
         return True
 
-    def end(self) -> None:
+    def ask_to_end(self) -> None:
         if self._process:
-            self._process.kill()  # no part has anything to save, and a stopped one ends too
-            self._process.wait()
+            self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """Wait until it has ended, but not for long."""
+        if self._process:
+            try:
+                self._process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
 
     def _note(self, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {self.part.title} {text}", flush=True)
@@ -90,6 +100,8 @@ def main(directory: str) -> None:
                 processes.write_pids(world, {"supervisor": os.getpid(), **pids})
             asked.wait(_LOOK_EVERY_SECONDS)
     finally:
+        for one in kept:
+            one.ask_to_end()
         for one in kept:
             one.end()
 

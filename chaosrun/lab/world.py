@@ -71,6 +71,11 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.first_port // 10)
 
     @property
+    def proxied(self) -> str:
+        """The address at which replicas reach the backend."""
+        return f"127.0.0.1:{self.port('proxy')}"
+
+    @property
     def parts(self) -> tuple[Part, ...]:
         """In the order in which they start: whoever is called comes before its caller."""
         return tuple(

@@ -54,6 +54,7 @@ class Runner:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "chaosrun", *words], env=world.environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors,
+            start_new_session=True,
         )  # fmt: skip
         self._output = b""
 
@@ -77,8 +78,10 @@ class Runner:
         self._output += part
         return bool(part)
 
-    def send(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
+    def send(self, number: signal.Signals, *, to_group: bool = False) -> None:
+        """Signal it; or its whole process group, as a terminal does for Ctrl-C."""
+        if self._process.poll() is None:
+            (os.killpg if to_group else os.kill)(self._process.pid, number)
 
     def end(self) -> int:
         """Wait for it to end by itself, and return its exit code."""
@@ -118,14 +121,14 @@ def runs(world: World) -> set[str]:
         return {row.run for row in journal.runs()}
 
 
-def where_hit(world: World, name: str) -> tuple[str, Run]:
-    """In which phase a run was killed or told to stop, and its fold at that moment."""
+def where_hit(world: World, name: str, *, killed: bool = False) -> tuple[str, Run]:
+    """In which phase a run was killed, or told to stop, and its fold at that moment."""
     run = Run()
     if not name:
         return "start-up", run
     with closing(world.journal()) as journal:
         for event in journal.events(name):
-            if isinstance(event, StopRequested):
+            if isinstance(event, StopRequested) and not killed:
                 break
             run = evolve(run, event)
     return _phase(run), run

@@ -9,8 +9,17 @@ import pytest
 
 from chaosrun.lab import control
 from chaosrun.lab.world import World
+from chaosrun.providers.host import runtime
 from chaosrun.units import Duration
 from tests.lab.ports import free_first_port
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No proxy of these tests is where this machine's are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(runtime.VARIABLE, str(tmp_path_factory.mktemp("run") / "chaosrun"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +33,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Path]:
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A place for a lab of the test's own, of which nothing is left after it."""
+    monkeypatch.setenv(runtime.VARIABLE, str(tmp_path / "run"))
     yield tmp_path / "lab"
     control.down(tmp_path / "lab")

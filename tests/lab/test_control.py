@@ -12,6 +12,7 @@ import pytest
 
 from chaosrun.errors import Rejected
 from chaosrun.lab import control, processes, web
+from chaosrun.providers.host import runtime
 from chaosrun.units import Duration
 from tests.lab.ports import free_first_port, wait_until
 
@@ -83,6 +84,7 @@ def test_down_ends_a_lab_whose_supervisor_and_parts_are_stopped(directory: Path)
     ended = control.down(directory)
     assert (ended.was_up, ended.processes) == (True, 8)
     assert processes.of_lab(directory) == []
+    assert runtime.control_paths() == []
     assert control.down(directory) == control.Ended(was_up=False, processes=0)
 
 
@@ -101,6 +103,14 @@ def test_a_lab_ends_by_itself(directory: Path) -> None:
     wait_until(lambda: not processes.of_lab(directory))
     assert time.monotonic() - began >= 1.9
     wait_until(lambda: not control.status(directory).up)
+
+
+def test_down_leaves_no_socket_of_a_killed_proxy(directory: Path) -> None:
+    control.up(directory, first_port=free_first_port(), lasts=SHORT)
+    processes.end_all(directory)
+    assert len(runtime.control_paths()) == 1
+    control.down(directory)
+    assert runtime.control_paths() == []
 
 
 def test_a_process_that_is_not_of_the_lab_is_never_taken_for_one(directory: Path) -> None:
