@@ -33,13 +33,19 @@ RESTARTED = "CHAOSRUN_RESTARTED"
 _ARMED_WITHIN = 5.0
 _GONE_WITHIN = 2.0
 _PROXY_ANSWERS_WITHIN = 3.0
+_SCRIPT = "CHAOSRUN_SCRIPT"
+_EVALUATE = f'set -- "${_SCRIPT}"; unset {_SCRIPT}; eval "$1"'
 _DETACH = """
 import os, sys
+words = sys.stdin.buffer.read().split(b"\\0")
 if os.fork():
     os._exit(0)
 os.setsid()
-os.execvp(sys.argv[1], sys.argv[1:])
+os.dup2(1, 0)
+os.execvp(words[0], words)
 """
+"""Takes the words from its input, as the shell its script from the environment: in their own
+command lines a selection would find them, and take them for what they start."""
 
 
 class Host:
@@ -94,11 +100,12 @@ class Host:
 
     def may_still_end(self, identity: Identity, number: int) -> bool:
         """Whether a signal that was sent may be ending that process: it is pending or caught."""
-        wanted = ("SigPnd:", "ShdPnd:", "SigCgt:")
         with contextlib.suppress(OSError):
             lines = Path(f"/proc/{identity.pid}/status").read_text().splitlines()
-            masks = [int(line.split()[1], 16) for line in lines if line.startswith(wanted)]
-            return any(mask >> (number - 1) & 1 for mask in masks)
+            masks = {key: value for key, _, value in (line.partition(":") for line in lines)}
+            pending = int(masks["SigPnd"], 16) | int(masks["ShdPnd"], 16)
+            ends = 1 << number - 1 | 1 << signal.SIGKILL - 1  # a deadly one becomes SIGKILL
+            return bool(pending & ends or int(masks["SigCgt"], 16) >> number - 1 & 1)
         return False
 
     def pid_file(self, path: str) -> tuple[int, float]:
@@ -186,10 +193,16 @@ class Host:
 
     def start_detached(self, command: str | Sequence[str], mark: str, cwd: str) -> None:
         """Start something that outlives us, and that `restarted` finds again."""
-        words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
         own = (commands.MARK, commands.TOKEN)
         environment = {k: v for k, v in os.environ.items() if k not in own} | {RESTARTED: mark}
-        _start([sys.executable, "-S", "-I", "-c", _DETACH, *words], env=environment, cwd=cwd)
+        words = list(command)
+        if isinstance(command, str):
+            words = ["/bin/sh", "-c", _EVALUATE]
+            environment[_SCRIPT] = command
+        _start(
+            [sys.executable, "-S", "-I", "-c", _DETACH],
+            env=environment, cwd=cwd, stdin="\0".join(words),
+        )  # fmt: skip
 
     def restarted(self, mark: str) -> list[Process]:
         """The processes that run because of `start_detached` with that mark."""
@@ -277,17 +290,26 @@ class Host:
 
 
 def _start(
-    words: list[str], *, env: Mapping[str, str], cwd: str, answers_within: float = 0.0
+    words: list[str],
+    *,
+    env: Mapping[str, str],
+    cwd: str,
+    stdin: str = "",
+    answers_within: float = 0.0,
 ) -> str:
     """Start a program that detaches itself, and return the first line it says, if it must."""
     try:
         process = subprocess.Popen(
-            words, env=env, cwd=cwd, start_new_session=True, stdin=subprocess.DEVNULL,
+            words, env=env, cwd=cwd, start_new_session=True,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE if answers_within else subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
     except OSError as error:
         raise Refused(f"cannot start {words[0]}: {error.strerror}") from None
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(stdin.encode())
     said = ""
     if process.stdout is not None:
         with process.stdout:

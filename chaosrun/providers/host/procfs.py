@@ -6,12 +6,15 @@ Law: a process is told by its id *and* its start time; an id alone is used again
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD, linux/sched.h
+_EXITING = 0x00000004  # PF_EXITING: it runs none of its own code any more
+_STARTING_FOR = 0.005  # how long an exec may leave a process without words
 _TICKS = os.sysconf("SC_CLK_TCK")
 _LISTENING = "0A"
 
@@ -34,6 +37,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     session: int
     state: str
     kernel: bool
+    exiting: bool
     name: str
     words: tuple[str, ...]
     user: int
@@ -48,7 +52,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        return self.state in "ZXx"
+        return self.exiting or self.state in "ZXx"
 
 
 def process(pid: int) -> Process | None:
@@ -67,6 +71,7 @@ def process(pid: int) -> Process | None:
         session=int(fields[3]),
         state=fields[0],
         kernel=bool(int(fields[6]) & _KERNEL_THREAD),
+        exiting=bool(int(fields[6]) & _EXITING),
         name=name,
         words=tuple(w.decode(errors="replace") for w in words.rstrip(b"\0").split(b"\0") if w),
         user=user,
@@ -75,7 +80,12 @@ def process(pid: int) -> Process | None:
 
 def processes() -> list[Process]:
     """Every process that runs, kernel threads too; ended ones are left out."""
-    found = (process(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    found = [process(int(name)) for name in os.listdir("/proc") if name.isdigit()]
+    until = time.monotonic() + _STARTING_FOR
+    for number, each in enumerate(found):
+        while each and not (each.words or each.kernel or each.ended) and time.monotonic() < until:
+            time.sleep(0.0005)  # in the middle of an exec: see what it becomes
+            each = found[number] = process(each.pid)
     return [each for each in found if each is not None and not each.ended]
 
 
