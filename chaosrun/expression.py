@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import msgspec
 from cel_expr_python import cel  # type: ignore[import-untyped]
 
+from chaosrun.codec import to_plain
 from chaosrun.errors import Refused, Rejected
 from chaosrun.units import Duration, Share, Size
 
@@ -173,7 +174,10 @@ def _number(words: list[str]) -> float | None:
 
 
 def _variables(result_type: type[msgspec.Struct], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Names and CEL types; fields of nested structs have dotted names, and so are checked."""
+    """Names and CEL types; fields of nested structs have dotted names, and so are checked.
+
+    In structs inside lists and mappings a duration is text: `duration(rows[0].p99)`.
+    """
     for field in msgspec.structs.fields(result_type):
         kind = _bare(field.type)
         name = prefix + field.encode_name
@@ -203,8 +207,9 @@ def _cel_type(kind: Any) -> Any:
     if origin is Literal:
         kinds = {type(value) for value in arguments}
         return simple[kinds.pop()] if len(kinds) == 1 else cel.Type.DYN
-    if origin in (Union, types.UnionType) or isinstance(kind, types.UnionType):
-        return cel.Type.DYN
+    if origin in (Union, types.UnionType):
+        members = [_bare(member) for member in arguments if member is not type(None)]
+        return cel.Type.DURATION if members == [Duration] else cel.Type.DYN
     if origin in (list, tuple, frozenset, set):
         same = origin is not tuple or (len(arguments) == 2 and arguments[1] is Ellipsis)
         return cel.Type.List(_cel_type(arguments[0]) if same else cel.Type.DYN)
@@ -231,9 +236,8 @@ def _value(value: Any) -> Any:
             return value.bytes
         case Enum():
             return value.value
-        case msgspec.Struct():
-            keys = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
-            return {key: _value(getattr(value, field)) for field, key in keys}
+        case msgspec.Struct():  # in a list or mapping; CEL's binding takes no duration there
+            return to_plain(value)
         case dict():
             return {key: _value(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():

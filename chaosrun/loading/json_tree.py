@@ -10,8 +10,14 @@ import re
 from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]
 
 from chaosrun.loading.problems import Findings
-from chaosrun.loading.source import Node, Source, Unreadable
-from chaosrun.loading.yaml_tree import DEEPEST, LARGEST_INTEGER, MOST_NODES
+from chaosrun.loading.source import (
+    DEEPEST,
+    LARGEST_INTEGER,
+    MOST_NODES,
+    Node,
+    Source,
+    Unreadable,
+)
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")

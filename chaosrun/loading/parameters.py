@@ -14,7 +14,7 @@ import msgspec
 from chaosrun.codec import from_plain
 from chaosrun.loading.interpolation import UNKNOWN, Interpolation, Unknown
 from chaosrun.loading.problems import Findings, Problem, closest, shortened
-from chaosrun.loading.source import Path
+from chaosrun.loading.source import LARGEST_INTEGER, Path
 from chaosrun.spec import Parameter
 from chaosrun.units import JSON, Duration, Share, Size, Unit
 
@@ -233,6 +233,8 @@ def _plain(kind: str, value: JSON, *, from_text: bool) -> JSON:
     wrong = ValueError(f"must be {_WORDS[kind]}, not {_shown(value)}")
     if from_text and kind != "string":
         value = _from_text(value)
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise ValueError(f"{value} is too large")
     match kind:
         case "string" if isinstance(value, str):
             if len(value) > _LARGEST_TEXT:

@@ -19,6 +19,9 @@ Path = tuple[str | int, ...]
 """Where a value is: keys and indexes from the root."""
 
 LARGEST = 1024 * 1024
+DEEPEST = 64
+MOST_NODES = 50_000
+LARGEST_INTEGER = 2**63 - 1
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 _SHOWN = 500
 

@@ -14,11 +14,8 @@ from typing import Any
 import yaml
 
 from chaosrun.loading.problems import Findings
-from chaosrun.loading.source import Node, Source, Unreadable
+from chaosrun.loading.source import DEEPEST, LARGEST_INTEGER, MOST_NODES, Node, Source, Unreadable
 
-DEEPEST = 64
-MOST_NODES = 50_000
-LARGEST_INTEGER = 2**63 - 1
 _LONGEST_NUMBER = 400
 
 _REFUSED = Node("scalar", "", 0, 0)
