@@ -38,20 +38,21 @@ class Decision(msgspec.Struct, frozen=True):
 
 def decide(run: Run, now: float) -> Decision:
     """The effects that should be in flight at `now`; reverts first, newest first."""
-    now = now if now > run.at else run.at
-    wanted = _Wanted(now)
+    wanted = _Wanted(now if now > run.at else run.at)
     match run.stage:
+        case Phase.METHOD:
+            owed = [s for s in run.steps.values() if s.hold is not None and s.restored_at is None]
+            _want_reverts(run, owed, wanted)
+            if run.stop is None:
+                _want_method(run, len(owed), wanted)
+            if owed:
+                _want_samples(run, wanted)
         case Phase.GATES:
             for index in range(HALT_GATE, run.gate_count - 1):
                 if index not in run.gates_open:
                     wanted.effects.append(MeasureGate(index))
         case Phase.BASELINE:
             _want_baseline(run, wanted)
-        case Phase.METHOD:
-            _want_reverts(run, wanted)
-            if run.stop is None:
-                _want_method(run, wanted)
-            _want_samples(run, wanted)
         case Phase.AFTER:
             _want_after(run, wanted)
     return Decision(tuple(wanted.effects), wanted.wake)
@@ -67,19 +68,13 @@ class _Wanted:
         self.effects: list[AnyEffect] = []
         self.wake = inf
 
-    def at(self, time: float, effect: AnyEffect) -> None:
-        """Want `effect` from `time` on."""
+    def due(self, time: float) -> bool:
+        """Whether it is `time`; if it is still to come, decide again then."""
         if time <= self.now:
-            self.effects.append(effect)
-        elif time < self.wake:
+            return True
+        if time < self.wake:
             self.wake = time
-
-    def until(self, time: float) -> bool:
-        """Whether `time` is still to come; if so, decide again then."""
-        if time <= self.now:
-            return False
-        self.wake = min(self.wake, time)
-        return True
+        return False
 
 
 def _want_baseline(run: Run, wanted: _Wanted) -> None:
@@ -87,40 +82,41 @@ def _want_baseline(run: Run, wanted: _Wanted) -> None:
         if step.preview is None:
             wanted.effects.append(Plan(name))
     for name, check in run.checks.items():
-        if sum(check.before) < check.check.samples:
-            wanted.at(check.due, Sample("check", name, Moment.BEFORE))
+        if sum(check.before) < check.check.samples and wanted.due(check.due):
+            wanted.effects.append(Sample("check", name, Moment.BEFORE))
     for name, guard in run.guards.items():
-        if not guard.ready:
-            wanted.at(guard.due, Sample("guard", name, Moment.BEFORE))
+        if not guard.ready and wanted.due(guard.due):
+            wanted.effects.append(Sample("guard", name, Moment.BEFORE))
 
 
-def _want_reverts(run: Run, wanted: _Wanted) -> None:
-    owed = [s for s in run.steps.values() if s.owed]
+def _want_reverts(run: Run, owed: list[StepState], wanted: _Wanted) -> None:
     if owed and all(s.stranded for s in owed):
         wanted.effects.append(_finish(run, wanted.now))
         return
-    owed.sort(key=lambda step: step.leased_at, reverse=True)
-    for step in owed:
-        if not step.stranded and _should_revert(run, step, wanted):
+    for step in sorted(owed, key=_leased_at, reverse=True) if len(owed) > 1 else owed:
+        if not step.stranded and _should_revert(run, step, wanted) and wanted.due(step.next_try):
             effect = LookRestored(step.lease) if step.reverted else Revert(step.lease)
-            wanted.at(step.next_try, effect)
+            wanted.effects.append(effect)
+
+
+def _leased_at(step: StepState) -> float:
+    return step.leased_at
 
 
 def _should_revert(run: Run, step: StepState, wanted: _Wanted) -> bool:
     if run.stop is not None or step.reverting_since is not None:
         return True
     assert step.hold is not None
-    if not wanted.until(step.hold.deadline):
+    if wanted.due(step.hold.deadline):
         return True
     if step.injected_at is None or not step.effect_seen:
         return False
-    if wanted.until(step.injected_at + step.step.hold.seconds):
+    if not wanted.due(step.injected_at + step.step.hold.seconds):
         return False
     return all(check.fresh >= step.injected_at for check in run.checks.values())
 
 
-def _want_method(run: Run, wanted: _Wanted) -> None:
-    in_place = sum(step.owed for step in run.steps.values())
+def _want_method(run: Run, in_place: int, wanted: _Wanted) -> None:
     for name, step in run.steps.items():
         if step.hold is None:
             ready = all(name in run.steps and run.steps[name].closed for name in step.waits)
@@ -129,8 +125,8 @@ def _want_method(run: Run, wanted: _Wanted) -> None:
                 wanted.effects.extend(_prepare(run, name, step, wanted.now))
         elif not step.inject_ended:
             wanted.effects.append(Inject(step.lease))
-        elif step.injected_at is not None and not step.effect_seen:
-            wanted.at(step.next_look, LookForEffect(step.lease))
+        elif not step.effect_seen and step.injected_at is not None and wanted.due(step.next_look):
+            wanted.effects.append(LookForEffect(step.lease))
 
 
 def _prepare(run: Run, name: str, step: StepState, now: float) -> Iterator[AnyEffect]:
@@ -149,23 +145,24 @@ def _prepare(run: Run, name: str, step: StepState, now: float) -> Iterator[AnyEf
 
 def _want_samples(run: Run, wanted: _Wanted) -> None:
     """While anything is owed: the checks, and until a stop the guards."""
-    if not any(step.owed for step in run.steps.values()):
-        return
     if run.stop is None:
         for name, guard in run.guards.items():
-            wanted.at(guard.due, Sample("guard", name, Moment.DURING))
+            if wanted.due(guard.due):
+                wanted.effects.append(Sample("guard", name, Moment.DURING))
     if not run.resumed:
         for name, check in run.checks.items():
-            wanted.at(check.due, Sample("check", name, Moment.DURING))
+            if wanted.due(check.due):
+                wanted.effects.append(Sample("check", name, Moment.DURING))
 
 
 def _want_after(run: Run, wanted: _Wanted) -> None:
     """Wait for the steady state to return, where that is still a question; then finish."""
     waiting = [c for c in run.checks.values() if c.streak < c.check.samples]
     last = run.after_since + run.spec.recover_within.seconds
-    if waiting and asks_after(run) and wanted.until(last):
+    if waiting and asks_after(run) and not wanted.due(last):
         for check in waiting:
-            wanted.at(check.due, Sample("check", check.check.name, Moment.AFTER))
+            if wanted.due(check.due):
+                wanted.effects.append(Sample("check", check.check.name, Moment.AFTER))
         return
     wanted.effects.append(_finish(run, wanted.now))
 
