@@ -33,7 +33,7 @@ def experiment(guard: str) -> Experiment:
                 {
                     "name": "it hangs",
                     "probe": "python",
-                    "with": {"call": "bench.harm:hangs", "timeout": "30s"},
+                    "with": {"function": "bench.harm:hangs", "timeout": "30s"},
                     "every": "100ms",
                     "expect": "value == false",
                 }
@@ -55,7 +55,7 @@ def experiment(guard: str) -> Experiment:
                 {
                     "name": "it hurts",
                     "probe": "python",
-                    "with": {"call": f"bench.harm:{guard}", "timeout": "300ms"},
+                    "with": {"function": f"bench.harm:{guard}", "timeout": "300ms"},
                     "every": "100ms",
                     "when": "value == true",
                 }

@@ -46,11 +46,15 @@ metadata: {name: trivial}
 spec:
   title: All stays well
   steadyState:
-    - {name: all is well, probe: python, with: {call: "world:well"}, expect: value == true}
+    - {name: all is well, probe: python, with: {function: "world:well"}, expect: value == true}
   method:
     - name: harm
       fault: python
-      with: {inject: "world:harm", revert: "world:undo", verify: "world:seen"}
+      with:
+        inject: "world:harm"
+        revert: "world:undo"
+        tookEffect: "world:seen"
+        restored: "world:unharmed"
 """
 
 THEIRS = """

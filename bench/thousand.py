@@ -7,8 +7,8 @@ process; what one of its processes takes is shown beside ours.
 
 from __future__ import annotations
 
-import asyncio
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -18,9 +18,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from bench import peers
+from bench.http_probe import server
 from bench.measure import percentile
 from bench.results import Aim, Figure
-from bench.startup import THEIRS, world
+from bench.startup import world
 from chaosrun.codec import from_plain
 from chaosrun.engine import Engine
 from chaosrun.events import AnyEvent, Moment, Sampled
@@ -32,7 +33,7 @@ HOLD = 20
 _MIB = 1024
 
 
-def experiment(number: int, port: int) -> Experiment:
+def experiment(number: int, url: str) -> Experiment:
     """One of the thousand: its own target, one check, one guard's worth of patience."""
     plain = {
         "apiVersion": "chaosrun.dev/v1",
@@ -44,7 +45,7 @@ def experiment(number: int, port: int) -> Experiment:
                 {
                     "name": "it answers",
                     "probe": "http",
-                    "with": {"url": f"http://127.0.0.1:{port}/{number}", "timeout": "5s"},
+                    "with": {"url": url, "timeout": "5s"},
                     "every": "1s",
                     "expect": "status == 200",
                 }
@@ -68,20 +69,7 @@ def experiment(number: int, port: int) -> Experiment:
     return from_plain(plain, Experiment)
 
 
-async def serve() -> None:
-    """A server that answers as quickly as it can, in a process of its own; prints its port."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.readuntil(b"\r\n\r\n"):
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-            await writer.drain()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=2 * EXPERIMENTS)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-
-def drive(port: int, directory: Path) -> dict[str, object]:
+def drive(url: str, directory: Path) -> dict[str, object]:
     """Run them all in this process, and tell what it took."""
     began: dict[str, list[float]] = defaultdict(list)
 
@@ -92,7 +80,7 @@ def drive(port: int, directory: Path) -> dict[str, object]:
     journal = open_journal(f"sqlite:///{directory}/journal.db")
     engine = Engine(journal, observers=[observe])
     for number in range(EXPERIMENTS):
-        engine.start(experiment(number, port), seed=number)
+        engine.start(experiment(number, url), seed=number)
     ended = engine.loop()
     engine.close()
     journal.close()
@@ -108,20 +96,11 @@ def drive(port: int, directory: Path) -> dict[str, object]:
 
 def measured() -> dict[str, object]:
     """Run them in a fresh process against a server in another."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "bench.thousand", "serve"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stdout is not None
-        port = server.stdout.readline().strip()
-        with tempfile.TemporaryDirectory() as directory:
-            done = subprocess.run(
-                [sys.executable, "-m", "bench.thousand", port, directory],
-                check=True, capture_output=True, text=True, timeout=300,
-            )  # fmt: skip
-    finally:
-        server.kill()
-        server.communicate()
+    with server() as url, tempfile.TemporaryDirectory() as directory:
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.thousand", url, directory],
+            check=True, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
     found: dict[str, object] = json.loads(done.stdout)
     if found["verdicts"] != {"passed": EXPERIMENTS}:
         raise RuntimeError(f"not all passed: {found['verdicts']}")
@@ -130,15 +109,15 @@ def measured() -> dict[str, object]:
 
 def peer_mib() -> float:
     """The memory of one of the peer's processes, running its trivial experiment."""
+    script = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
+        "capture_output=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
     with world() as cwd:
-        (cwd / "theirs.yaml").write_text(THEIRS)
-        script = (
-            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
-            "capture_output=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-        )
         done = subprocess.run(
             [sys.executable, "-c", script, peers.chaos_toolkit(), "run", "theirs.yaml"],
-            cwd=cwd, check=True, capture_output=True, text=True, timeout=60,
+            cwd=cwd, env={**os.environ, "PYTHONPATH": str(cwd)}, check=True,
+            capture_output=True, text=True, timeout=60,
         )  # fmt: skip
     return int(done.stdout) / _MIB
 
@@ -163,7 +142,4 @@ AIMS = (
 )
 
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        asyncio.run(serve())
-    else:
-        print(json.dumps(drive(int(sys.argv[1]), Path(sys.argv[2]))))
+    print(json.dumps(drive(sys.argv[1], Path(sys.argv[2]))))
