@@ -69,10 +69,6 @@ class Host:
         """All that run."""
         return procfs.processes()
 
-    def ancestors(self) -> list[int]:
-        """This process and those it descends from."""
-        return sorted(procfs.ancestors())
-
     def identity(self, pid: int) -> Identity:
         """The process that has this id now. Raises Transient when none has."""
         seen = procfs.process(pid)
@@ -84,12 +80,11 @@ class Host:
         """Those of `pids` that listen on a TCP port."""
         return procfs.listeners(port, pids)
 
-    def started_by(self, pid: int) -> str:
-        """Which chaosrun started that process as a command or a watchdog; empty for others."""
-        seen = procfs.process(pid)
-        if seen and watchdog.SIGN in seen.words:
-            return "the watchdog of a pause"
-        return "a command of chaosrun" if procfs.variable(pid, commands.TOKEN) else ""
+    def untouchable(self, found: Sequence[Process]) -> dict[int, str]:
+        """Those of the processes that may never be touched, with the reason."""
+        line = procfs.ancestors()
+        reasons = {each.pid: _reason(each, line) for each in found}
+        return {pid: reason for pid, reason in reasons.items() if reason}
 
     def state(self, identity: Identity) -> str:
         """The state letter of that process; empty when it has ended."""
@@ -287,6 +282,19 @@ class Host:
         if answer.error:
             raise Refused(f"the proxy at {control} says: {answer.error}")
         return answer.status
+
+
+def _reason(process: Process, line: set[int]) -> str:
+    """Why a process may never be touched; empty when it may."""
+    if process.pid == 1:
+        return "the first process of this machine"
+    if process.kernel:
+        return "a thread of the kernel"
+    if process.pid in line:
+        return "chaosrun itself, or what started it"
+    if watchdog.SIGN in process.words:
+        return "the watchdog of a pause"
+    return "a command of chaosrun" if procfs.variable(process.pid, commands.TOKEN) else ""
 
 
 def _start(

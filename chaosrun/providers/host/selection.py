@@ -60,9 +60,8 @@ class Processes(
 
     def matching(self, host: Host) -> list[Process]:
         """The processes that match and may be touched, in no order. Raises Refused."""
-        found, line = self._meant(host), set(host.ancestors())
-        reasons = ((each.pid, _reason(each, line, host)) for each in found)
-        untouchable = {pid: reason for pid, reason in reasons if reason}
+        found = self._meant(host)
+        untouchable = host.untouchable(found)
         if untouchable and (self.pid_file or self.listening or len(untouchable) == len(found)):
             pid, reason = min(untouchable.items())
             raise Refused(f"process {pid} is never touched: it is {reason}")
@@ -142,17 +141,6 @@ def rights(selection: Processes, targets: Sequence[Target], client: Host) -> tup
     others = any(target.undo["user"] != client.user() for target in targets)
     kill, ptrace = PERMISSIONS
     return ((kill,) if others else ()) + ((ptrace,) if others and selection.listening else ())
-
-
-def _reason(process: Process, line: set[int], host: Host) -> str:
-    """Why a process may never be touched; empty when it may."""
-    if process.pid == 1:
-        return "the first process of this machine"
-    if process.kernel:
-        return "a thread of the kernel"
-    if process.pid in line:
-        return "chaosrun itself, or what started it"
-    return host.started_by(process.pid)
 
 
 def _user(text: str) -> int:

@@ -144,7 +144,10 @@ class KillAndRestartLab(Workers):
 
     def arguments(self) -> dict[str, JSON]:
         restart = shlex.join([*_WORKER, self.word])
-        return {**super().arguments(), "with": {"signal": "TERM", "restart": restart}}
+        return {
+            "target": {"command": self.word, "pick": "one"},
+            "with": {"signal": "TERM", "restart": restart},
+        }
 
 
 class PauseLab(Workers):
