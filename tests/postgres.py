@@ -1,6 +1,6 @@
 """A real PostgreSQL server for tests, started once a session: loopback, a password, fsync on.
 
-Take it into a conftest with `from tests.postgres import postgres_server`.
+Take it into a conftest with `from tests.postgres import postgres_server, postgres_url`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ import pytest
 
 PASSWORD = "not-for-logs"
 _MISSING = "PostgreSQL's server programs are missing: apt-get install postgresql"
+_EMPTY = """
+    SET client_min_messages = error;
+    DROP SCHEMA IF EXISTS chaosrun CASCADE;
+    DROP SCHEMA public CASCADE;
+    CREATE SCHEMA public
+"""
 
 
 class PostgresServer:
@@ -29,7 +35,8 @@ class PostgresServer:
     def __init__(self, programs: Path, directory: Path) -> None:
         self._programs, self._directory = programs, directory
         self._process: subprocess.Popen[bytes] | None = None
-        self._databases = 0
+        self._made = 0
+        self._free: list[str] = []
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -69,15 +76,28 @@ class PostgresServer:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(timeout=20)
 
-    def new_database(self) -> str:
-        """The URL of an empty database."""
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of an empty database. It is emptied afterwards, whoever still uses it."""
         import psycopg
 
-        self._databases += 1
-        name = f"test{self._databases}"
+        # Making one is cheap, having hundreds is not: after a kill -9 the server syncs them all.
+        if not self._free:
+            self._made += 1
+            self._free.append(f"test{self._made}")
+            with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE test{self._made}")
+        name = self._free.pop()
+        yield self.url(name)
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return self.url(name)
+            connection.execute(f"ALTER DATABASE {name} RESET ALL".encode())
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+                (name,),
+            )
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            connection.execute(_EMPTY)
+        self._free.append(name)
 
     def url(self, database: str, password: str = PASSWORD) -> str:
         return f"postgresql://chaosrun:{password}@127.0.0.1:{self.port}/{database}"
@@ -134,7 +154,7 @@ def server_programs() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A running server; each test takes a `new_database()` of its own."""
+    """A running server; each test takes a `database()` of its own."""
     programs = server_programs()
     if programs is None:
         pytest.skip(_MISSING)
@@ -147,3 +167,10 @@ def postgres_server() -> Iterator[PostgresServer]:
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database."""
+    with postgres_server.database() as url:
+        yield url

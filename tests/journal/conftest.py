@@ -9,9 +9,9 @@ import pytest
 
 from chaosrun.journal import Journal, open_journal
 from chaosrun.journal.memory import MemoryJournal
-from tests.postgres import PostgresServer, postgres_server
+from tests.postgres import postgres_server, postgres_url
 
-__all__ = ["postgres_server"]
+__all__ = ["postgres_server", "postgres_url"]
 
 _POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
 
@@ -20,8 +20,7 @@ _POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a durable journal that is not there yet."""
     if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        return server.new_database()
+        return str(request.getfixturevalue("postgres_url"))
     return f"sqlite:///{tmp_path}/state/journal.db"
 
 
@@ -32,8 +31,7 @@ def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]
     if request.param == "memory":
         opened = MemoryJournal()
     elif request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        opened = open_journal(server.new_database())
+        opened = open_journal(request.getfixturevalue("postgres_url"))
     else:
         opened = open_journal(f"sqlite:///{tmp_path}/state/journal.db")
     yield opened
