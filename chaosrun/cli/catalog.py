@@ -146,19 +146,27 @@ def fields(kind: type[msgspec.Struct]) -> tuple[Argument, ...]:
 
 
 def _argument(field: types.Field) -> Argument:
-    shape, description = field.type, ""
-    while isinstance(shape, types.Metadata):
-        description = (shape.extra_json_schema or {}).get("description", description)
-        shape = shape.type
     return Argument(
         name=field.encode_name,
         type=type_words(field.type),
         required=field.required,
         default=_default(field),
-        bounds=_bounds(shape),
-        description=description,
-        fields=_nested(shape),
+        bounds=_bounds(field.type),
+        description=_description(field.type),
+        fields=_nested(field.type),
     )
+
+
+def _description(shape: types.Type) -> str:
+    """What `Meta` says of a type or of one of its alternatives, else a struct's docstring."""
+    if isinstance(shape, types.StructType):
+        return _help(shape.cls)[0]
+    if isinstance(shape, types.Metadata):
+        said = (shape.extra_json_schema or {}).get("description")
+        return str(said) if said else _description(shape.type)
+    if isinstance(shape, types.UnionType):
+        return next((said for t in shape.types if (said := _description(t))), "")
+    return ""
 
 
 def _nested(shape: types.Type) -> tuple[Argument, ...]:
