@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -49,7 +50,7 @@ class Runner:
 
     def __init__(self, world: World, *words: str) -> None:
         self.world = world
-        self._errors = (world.directory / "stderr").open("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `end`
         self.began = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "chaosrun", *words], env=world.environment,
