@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from chaosrun.testing import Lab
 from chaosrun.units import JSON
 
 _WORLD = "CHAOSRUN_TEST_LAMPS"
+_GUESSES = itertools.count()
 
 
 class Lamps:
@@ -108,7 +109,7 @@ class PlanGuesses(Dark, frozen=True, kw_only=True):
     """Its plan does not use the rng that it is given."""
 
     def plan(self, client: Lamps, rng: random.Random) -> Hold:
-        return super().plan(client, random.Random(time.perf_counter_ns()))
+        return super().plan(client, random.Random(next(_GUESSES)))
 
 
 class PlanFollowsOrder(Dark, frozen=True, kw_only=True):
