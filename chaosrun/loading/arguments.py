@@ -5,6 +5,7 @@ Imported only once something is: `naming.py` asks msgspec first.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from chaosrun.arguments import TARGET
@@ -90,5 +91,10 @@ def _whole(
 ) -> None:
     if findings.poisoned_within(path) or shape.holds_reference(arguments):
         return  # some values are not known now
-    where = findings.key_index(path) if findings.has(path) else named_at
-    findings.at(where, shape.message_of(error), code="argument")
+    message = shape.message_of(error)
+    named = re.match(r"`(\w+)`", message)
+    if named and findings.has((*path, named[1])):
+        where = findings.value_index((*path, named[1]))
+    else:
+        where = findings.key_index(path) if findings.has(path) else named_at
+    findings.at(where, message, code="argument")

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chaosrun import discovery
 from chaosrun.loading import Invalid, Loaded, load_file
 from tests.loading.making import SMALL
 
@@ -86,10 +87,49 @@ def test_broken_json_never_gives_a_traceback(edits: list[tuple[int, int, str]]) 
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-    | st.sampled_from(["1s", "33%", "practice.push", "push", "${hold}", "${secrets.token}", "ok"]),
+    | st.sampled_from(["1s", "33%", "practice.push", "push", "${hold}", "${secrets.token}"])
+    | st.sampled_from(["ok", "status == 200", "~x/y", "[", "http://[", "a\0b"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
     max_leaves=5,
 )  # fmt: skip
+
+
+NAMED = {
+    name: (table, name)
+    for provider in discovery.builtin_providers()
+    for table in ("faults", "probes", "gates", "secrets")
+    for name in getattr(provider, table)
+}
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(sorted(NAMED.values())), st.randoms(use_true_random=False), VALUES)
+def test_any_argument_of_what_comes_with_chaosrun_never_gives_a_traceback(
+    named: tuple[str, str], random: Any, value: object
+) -> None:
+    table, name = named
+    data = yaml.safe_load(RICH)
+    spec = data["spec"]
+    if table == "secrets":
+        spec["secrets"]["token"] = {name: value}
+    elif table == "gates":
+        arguments = dict(discovery.gate(name).example) or {"with": {}}
+        spec["gates"] = [{name: _with_one_changed(arguments.get(name, arguments), random, value)}]
+    else:
+        kind: Any = discovery.fault(name) if table == "faults" else discovery.probe(name)
+        part = spec["method" if table == "faults" else "steadyState"][0]
+        example = json.loads(json.dumps(kind.example))
+        changed = random.choice([key for key in ("with", "target") if key in example])
+        example[changed] = _with_one_changed(example[changed], random, value)
+        part |= {table[:-1]: name, "target": {}, **example}
+        if table == "probes":
+            del part["target"]
+    outcome(json.dumps(data).encode(), "file.json")
+
+
+def _with_one_changed(arguments: dict[str, Any], random: Any, value: object) -> dict[str, Any]:
+    key = random.choice([*arguments, "other"])
+    return {**arguments, key: value}
 
 
 @settings(max_examples=400)

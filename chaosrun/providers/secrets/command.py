@@ -36,10 +36,10 @@ class Command:
 
 
 def _words(argument: JSON) -> str | list[str]:
-    if isinstance(argument, str) and argument.strip():
-        return argument
-    if isinstance(argument, list) and argument and all(isinstance(w, str) for w in argument):
-        return [str(word) for word in argument]
+    words = [argument] if isinstance(argument, str) else argument
+    sound = isinstance(words, list) and all(isinstance(w, str) and "\0" not in w for w in words)
+    if sound and words and words[0].strip():
+        return argument if isinstance(argument, str) else [str(word) for word in words]
     raise Rejected("`command` takes a list of words, or one text for the shell")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from chaosrun.errors import Refused, Rejected
@@ -17,10 +18,14 @@ class SecretFile:
     def check(self, argument: JSON) -> None:
         """Raise when a run could not read it; the file is looked at, not read."""
         path = _path(argument)
-        if not path.is_file():
+        try:
+            is_file = stat.S_ISREG(path.stat().st_mode)
+        except OSError as error:
+            raise Refused(f"{path} cannot be read: {error.strerror}") from None
+        if not is_file:
             raise Refused(f"{path} is not a file")
         if not os.access(path, os.R_OK):
-            raise Refused(f"{path} cannot be read: permission denied")
+            raise Refused(f"{path} cannot be read: Permission denied")
 
     def __call__(self, argument: JSON) -> str:
         path = _path(argument)
@@ -40,7 +45,10 @@ class SecretFile:
 def _path(argument: JSON) -> Path:
     if not isinstance(argument, str) or not argument or "\0" in argument:
         raise Rejected("`file` takes the path of a file")
-    return Path(argument).expanduser()
+    try:
+        return Path(argument).expanduser()
+    except RuntimeError:  # `~name/...` of a user that is not there
+        raise Refused(f"{argument} begins with a user that is not known here") from None
 
 
 source = SecretFile()
