@@ -16,6 +16,7 @@ from chaosrun.errors import ChaosrunError, JournalUnavailable, SequenceTaken, Ta
 from chaosrun.events import AnyEvent, Leased, Restored, Verdict
 from chaosrun.fault import Hold
 from chaosrun.journal import Halt, Request, RunRow, TargetLock
+from chaosrun.journal import statements as q
 from chaosrun.journal.derive import (
     Body,
     Summary,
@@ -34,45 +35,6 @@ T = TypeVar("T")
 Batch = tuple[str, int, Sequence[AnyEvent]]
 
 _ATTEMPTS: Final = 5
-_PAGE: Final = 1000
-
-_INSERT_EVENT: Final = "INSERT INTO events (run, sequence, type, at, body) VALUES (?, ?, ?, ?, ?)"
-_EVENTS: Final = (
-    "SELECT sequence, body FROM events WHERE run = ? AND sequence >= ?"
-    f" ORDER BY sequence LIMIT {_PAGE}"
-)
-_LEASED: Final = (
-    "SELECT sequence, body FROM events WHERE run = ? AND type = 'leased' ORDER BY sequence DESC"
-)
-_RUNS: Final = (
-    "SELECT run, name, started_at, driver, verdict, ended_at,"
-    " (SELECT MAX(sequence) FROM events WHERE events.run = runs.run) FROM runs"
-)
-_UNFINISHED: Final = " WHERE verdict IS NULL OR verdict = 'stranded'"
-_NEWEST_FIRST: Final = " ORDER BY started_at DESC, run DESC"
-_PRUNABLE: Final = (
-    "SELECT run FROM runs WHERE verdict IS NOT NULL AND verdict <> 'stranded' AND ended_at < ?"
-    " AND NOT EXISTS (SELECT 1 FROM locks WHERE locks.run = runs.run) LIMIT 100"
-)
-_INSERT_RUN: Final = (
-    "INSERT INTO runs (name, started_at, driver, verdict, ended_at, run) VALUES (?, ?, ?, ?, ?, ?)"
-)
-_UPDATE_RUN: Final = (
-    "UPDATE runs SET name = ?, started_at = ?, driver = ?, verdict = ?, ended_at = ? WHERE run = ?"
-)
-_TAKE_LOCK: Final = (
-    "INSERT INTO locks (run, lease, target, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
-_HELD_BY_ANOTHER: Final = (
-    "SELECT theirs.target, theirs.run FROM locks AS mine JOIN locks AS theirs"
-    " ON theirs.target = mine.target AND theirs.run <> mine.run"
-    " WHERE mine.run = ? AND mine.lease = ? ORDER BY theirs.target LIMIT 1"
-)
-_TAKE_FREE_LOCK: Final = (
-    "INSERT INTO locks (run, lease, target, at) SELECT ?, ?, ?, ?"
-    " WHERE NOT EXISTS (SELECT 1 FROM locks WHERE target = ? AND run <> ?)"
-    " ON CONFLICT DO NOTHING"
-)
 
 
 class Raced(Exception):
@@ -145,13 +107,13 @@ class SqlJournal(ABC):
         expected = since
         while True:
             with self._reading() as connection:
-                page = connection.execute(_EVENTS, (run, expected)).fetchall()
+                page = connection.execute(q.EVENTS, (run, expected)).fetchall()
             for sequence, text in page:
                 if sequence != expected:
                     raise lost(run, sequence, expected - 1)
                 yield decode(run, sequence, text)
                 expected += 1
-            if len(page) < _PAGE:
+            if len(page) < q.PAGE:
                 return
 
     def driver(self, run: str) -> str:
@@ -160,7 +122,7 @@ class SqlJournal(ABC):
         return str(rows[0][0]) if rows else ""
 
     def runs(self, *, limit: int = 0, unfinished: bool = False) -> list[RunRow]:
-        statement = _RUNS + (_UNFINISHED if unfinished else "") + _NEWEST_FIRST
+        statement = q.RUNS + (q.UNFINISHED if unfinished else "") + q.NEWEST_FIRST
         with self._reading() as connection:
             rows = connection.execute(f"{statement} LIMIT {limit}" if limit > 0 else statement)
             found = [(run, self._summary(run, rest), last) for run, *rest, last in rows.fetchall()]
@@ -169,7 +131,7 @@ class SqlJournal(ABC):
 
     def find(self, prefix: str) -> str:
         with self._reading() as connection:
-            rows = connection.execute("SELECT run FROM runs" + _NEWEST_FIRST).fetchall()
+            rows = connection.execute("SELECT run FROM runs" + q.NEWEST_FIRST).fetchall()
         return choose(prefix, [run for (run,) in rows])
 
     def locks(self) -> list[TargetLock]:
@@ -223,7 +185,7 @@ class SqlJournal(ABC):
 
     def prune(self, before: float) -> int:
         def write(connection: Connection) -> int:
-            found = connection.execute(_PRUNABLE + self._for_update, (before,)).fetchall()
+            found = connection.execute(q.PRUNABLE + self._for_update, (before,)).fetchall()
             for table in ("events", "requests", "runs") if found else ():
                 connection.executemany(f"DELETE FROM {table} WHERE run = ?", found)
             return len(found)
@@ -274,7 +236,7 @@ class SqlJournal(ABC):
             history.last = max(history.last, sequence + len(encoded) - 1)
             errors.append(None)
         if rows:
-            connection.executemany(_INSERT_EVENT, rows)
+            connection.executemany(q.INSERT_EVENT, rows)
         return errors
 
     def _histories(self, connection: Connection, runs: Iterable[str]) -> dict[str, _History]:
@@ -282,7 +244,7 @@ class SqlJournal(ABC):
         for start in range(0, len(wanted), 500):  # SQLite takes no more than 999 parameters
             some = wanted[start : start + 500]
             places = ", ".join("?" * len(some))
-            rows = connection.execute(f"{_RUNS} WHERE run IN ({places})", some).fetchall()
+            rows = connection.execute(f"{q.RUNS} WHERE run IN ({places})", some).fetchall()
             for run, *rest, last in rows:
                 found[run] = _History(self._summary(run, rest), -1 if last is None else last)
         return found
@@ -308,7 +270,7 @@ class SqlJournal(ABC):
         if sequence > last + 1:
             raise lost(run, sequence, last)
         if run in self._unsure:
-            there = [row[1] for row in connection.execute(_EVENTS, (run, sequence)).fetchall()]
+            there = [row[1] for row in connection.execute(q.EVENTS, (run, sequence)).fetchall()]
             if there == [body.text for body in bodies[: len(there)]]:
                 return len(there)
         raise SequenceTaken(
@@ -340,7 +302,7 @@ class SqlJournal(ABC):
             verdict = summary.verdict.value if summary.verdict else None
             row = (summary.name, summary.started_at, summary.driver, verdict, summary.ended_at, run)
             if (
-                connection.execute(_UPDATE_RUN if history.summary else _INSERT_RUN, row).rowcount
+                connection.execute(q.UPDATE_RUN if history.summary else q.INSERT_RUN, row).rowcount
                 < 1
             ):
                 raise Raced  # it was pruned in this moment
@@ -355,9 +317,9 @@ class SqlJournal(ABC):
     ) -> None:
         if isinstance(event, Leased):
             keys = lock_keys(event.hold)
-            connection.executemany(_TAKE_LOCK, [(run, event.lease, k, event.at) for k in keys])
+            connection.executemany(q.TAKE_LOCK, [(run, event.lease, k, event.at) for k in keys])
             for target, holder in connection.execute(
-                _HELD_BY_ANOTHER, (run, event.lease)
+                q.HELD_BY_ANOTHER, (run, event.lease)
             ).fetchall():
                 raise TargetLocked(target, holder)
         elif isinstance(event, Restored):
@@ -367,11 +329,11 @@ class SqlJournal(ABC):
             keys = lock_keys(hold) if hold else []
             rows = [(run, event.lease, key, event.at, key, run) for key in keys]
             if rows:
-                connection.executemany(_TAKE_FREE_LOCK, rows)
+                connection.executemany(q.TAKE_FREE_LOCK, rows)
 
     def _hold(self, connection: Connection, run: str, lease: str) -> Hold | None:
         """What the lease holds, from its Leased event."""
-        for sequence, text in connection.execute(_LEASED, (run,)).fetchall():
+        for sequence, text in connection.execute(q.LEASED, (run,)).fetchall():
             event = decode(run, sequence, text)
             if isinstance(event, Leased) and event.lease == lease:
                 return event.hold

@@ -7,6 +7,7 @@ back works again. A file that was removed or replaced is noticed, never written 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -204,6 +205,8 @@ def _translated(path: Path, where: str) -> Iterator[None]:
         raise JournalUnavailable(f"{where} cannot be used: {said}", hint=hint) from None
     except OSError as error:
         said = error.strerror or str(error)
+        if isinstance(error, FileExistsError):  # what mkdir says of a file in its way
+            said = os.strerror(errno.ENOTDIR)
         place = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
         hint = f"look at its directory, {_ELSEWHERE}"
         raise JournalUnavailable(f"{where} cannot be used: {said}{place}", hint=hint) from None

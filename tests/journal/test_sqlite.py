@@ -15,6 +15,7 @@ import pytest
 from chaosrun.errors import JournalUnavailable, Rejected
 from chaosrun.journal import Journal, open_journal
 from chaosrun.journal import sqlite as sqlite_module
+from chaosrun.journal import statements as q
 from chaosrun.journal.sqlite import SqliteJournal
 from tests.journal.making import process, sampled, started, whole
 
@@ -176,7 +177,9 @@ def test_a_write_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None
 
 def test_a_file_in_place_of_the_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
-    with pytest.raises(JournalUnavailable, match=r"state/journal\.db cannot be used") as caught:
+    with pytest.raises(
+        JournalUnavailable, match=r"journal\.db cannot be used: Not a directory"
+    ) as caught:
         open_journal(f"sqlite:///{tmp_path}/state/journal.db")
     assert "CHAOSRUN_JOURNAL" in caught.value.hint
 
@@ -299,10 +302,8 @@ def test_an_error_leaves_the_journal_usable(sqlite: Journal) -> None:
 def test_a_run_is_listed_without_reading_all_runs(sqlite: Journal) -> None:
     assert isinstance(sqlite, SqliteJournal)
     assert sqlite._writer._connection is not None
-    from chaosrun.journal import sql
-
     plan = sqlite._writer._connection.execute(
-        "EXPLAIN QUERY PLAN " + sql._RUNS + sql._UNFINISHED + sql._NEWEST_FIRST
+        "EXPLAIN QUERY PLAN " + q.RUNS + q.UNFINISHED + q.NEWEST_FIRST
     ).fetchall()
     assert any("runs_unfinished" in row[3] for row in plan), plan
     assert not any("TEMP B-TREE" in row[3] for row in plan), plan

@@ -1,0 +1,46 @@
+"""The statements that both SQL journals run, written once, with `?` for each parameter."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PAGE: Final = 1000
+"""How many events are read at a time."""
+
+INSERT_EVENT: Final = "INSERT INTO events (run, sequence, type, at, body) VALUES (?, ?, ?, ?, ?)"
+EVENTS: Final = (
+    "SELECT sequence, body FROM events WHERE run = ? AND sequence >= ?"
+    f" ORDER BY sequence LIMIT {PAGE}"
+)
+LEASED: Final = (
+    "SELECT sequence, body FROM events WHERE run = ? AND type = 'leased' ORDER BY sequence DESC"
+)
+RUNS: Final = (
+    "SELECT run, name, started_at, driver, verdict, ended_at,"
+    " (SELECT MAX(sequence) FROM events WHERE events.run = runs.run) FROM runs"
+)
+UNFINISHED: Final = " WHERE verdict IS NULL OR verdict = 'stranded'"
+NEWEST_FIRST: Final = " ORDER BY started_at DESC, run DESC"
+PRUNABLE: Final = (
+    "SELECT run FROM runs WHERE verdict IS NOT NULL AND verdict <> 'stranded' AND ended_at < ?"
+    " AND NOT EXISTS (SELECT 1 FROM locks WHERE locks.run = runs.run) LIMIT 100"
+)
+INSERT_RUN: Final = (
+    "INSERT INTO runs (name, started_at, driver, verdict, ended_at, run) VALUES (?, ?, ?, ?, ?, ?)"
+)
+UPDATE_RUN: Final = (
+    "UPDATE runs SET name = ?, started_at = ?, driver = ?, verdict = ?, ended_at = ? WHERE run = ?"
+)
+TAKE_LOCK: Final = (
+    "INSERT INTO locks (run, lease, target, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+HELD_BY_ANOTHER: Final = (
+    "SELECT theirs.target, theirs.run FROM locks AS mine JOIN locks AS theirs"
+    " ON theirs.target = mine.target AND theirs.run <> mine.run"
+    " WHERE mine.run = ? AND mine.lease = ? ORDER BY theirs.target LIMIT 1"
+)
+TAKE_FREE_LOCK: Final = (
+    "INSERT INTO locks (run, lease, target, at) SELECT ?, ?, ?, ?"
+    " WHERE NOT EXISTS (SELECT 1 FROM locks WHERE target = ? AND run <> ?)"
+    " ON CONFLICT DO NOTHING"
+)
