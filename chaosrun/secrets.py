@@ -9,12 +9,9 @@ What is written `${secrets.name}` is a reference. In a row of dollars right befo
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
-from urllib.parse import quote, quote_plus
 
 from chaosrun import discovery
 from chaosrun.errors import ChaosrunError, Refused
@@ -128,6 +125,10 @@ def escape(text: str, *, before_reference: bool = False) -> str:
 
 def _encodings(value: str) -> Iterator[str]:
     """How a value may look in a URL, a header or JSON."""
+    import base64  # these only once a secret was read, which validation never does
+    import json
+    from urllib.parse import quote, quote_plus
+
     raw = value.encode("utf-8", "surrogatepass")
     for form in (quote(raw), quote(raw, safe=""), quote_plus(raw), json.dumps(value)[1:-1]):
         if form != value:
