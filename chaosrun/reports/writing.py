@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -13,6 +12,8 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     What is no regular file (/dev/stdout, a pipe) is written to directly: a rename would
     replace it. A link is followed, and the file keeps its mode.
     """
+    import tempfile  # 4 ms to import, and most runs write no file
+
     goal = Path(path)
     if goal.exists() and not goal.is_file():
         goal.write_text(text, encoding="utf-8", newline="\n")

@@ -5,17 +5,20 @@ Law: only the proxy's own user and root may ask; the answer tells what is, not w
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import struct
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from chaosrun.providers.host.proxy.server import Proxy
 from chaosrun.providers.host.proxy.toxics import Active, Seen, Toxic
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from chaosrun.providers.host.proxy.server import Proxy
 
 _LONGEST = 64 * 1024
 _ANSWER_WITHIN = 10.0
@@ -98,6 +101,8 @@ def answer(proxy: Proxy, line: bytes) -> Answer:
 
 async def serve(proxy: Proxy, path: Path) -> asyncio.AbstractServer:
     """Answer at that socket. Raises OSError, among them when another proxy answers there."""
+    import asyncio  # 15 ms to import, and the runner needs only this module's types
+
     if path.exists():
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1)
