@@ -69,7 +69,7 @@ def _resumed(run: Run, event: e.Resumed) -> Run:
 def _gate_measured(run: Run, event: e.GateMeasured) -> Run:
     if not event.open:
         where = f" before step {event.step!r}" if event.step else ""
-        reason = f"gate {event.gate!r} was closed{where}: {event.measured}; {event.rule}"
+        reason = f"gate {event.gate!r} was closed{where}: {event.measured} (rule: {event.rule})"
         return _settle(_stopped(run, Verdict.REFUSED, reason))
     step = run.steps.get(event.step)
     if step is not None:
@@ -95,7 +95,7 @@ def _planned(run: Run, event: e.Planned) -> Run:
         for limit in limits.measure(run.spec.limits, run.spec.method, holds):
             if not limit.within:
                 where = f" of step {limit.step!r}" if limit.step else ""
-                reason = f"limit {limit.limit}{where}: {limit.measured}; {limit.rule}"
+                reason = f"limit {limit.limit}{where}: {limit.measured} (rule: {limit.rule})"
                 return _settle(_stopped(run, Verdict.REFUSED, reason))
     return _baseline_done(run)
 
