@@ -22,14 +22,6 @@ from chaosrun.verdicts import MEANING, exit_code
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-EXPERIMENT = ROOT / "experiments/lab/2-a-slow-backend-slows-the-catalog.yaml"
-
-
-def experiment() -> str:
-    """The lab's experiment that `make demo` runs, without the story above it."""
-    lines = EXPERIMENT.read_text().splitlines()
-    first = next(n for n, line in enumerate(lines) if not line.startswith("#"))
-    return "\n".join(["```yaml", *lines[first:], "```"])
 
 
 def commands() -> str:
@@ -65,7 +57,6 @@ def providers() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    "experiment": experiment,
     "commands": commands,
     "verdicts": verdicts,
     "providers": providers,
