@@ -78,10 +78,7 @@ class Performer:
             event = failed(effect, Failure.BUG, said, began)
         event = replace(event, at=self._clock())
         secrets = self._secrets.get(run.id)
-        if secrets is not None and secrets.known:
-            plain = scrub(to_plain(event), secrets.known)
-            event = from_plain(plain, cast("type[AnyEvent]", AnyEvent))
-        return event
+        return scrubbed(event, secrets) if secrets is not None and secrets.known else event
 
     def seconds(self, run: Run, effect: AnyEffect) -> float:
         """The longest that this effect may take, in seconds."""
@@ -297,6 +294,27 @@ def failed(
             return e.NotRestored(at=began, lease=lease, detail=f"could not look: {error}")
         case Record(event):
             return event
+
+
+_FREE = ("result", "error", "hint", "reason", "detail", "measured", "rule", "effect", "undo",
+         "way_back", "mechanism", "id", "name", "domain")  # fmt: skip
+"""Fields whose text comes from outside; all others hold names and words of our own."""
+
+
+def scrubbed(event: AnyEvent, secrets: Secrets) -> AnyEvent:
+    """The event without secrets, in every text that came from outside (law L9).
+
+    A secret that happens to be one of our own words (a step's name, say) must not change what
+    the event means, so those fields are left as they are.
+    """
+    plain = to_plain(event)
+    hold = plain.get("hold")
+    parts = [plain] if hold is None else [plain, hold, *hold["targets"]]
+    for part in parts:
+        for field in _FREE:
+            if field in part and not (part is plain and field == "name"):
+                part[field] = scrub(part[field], secrets.known)
+    return from_plain(plain, cast("type[AnyEvent]", AnyEvent))
 
 
 def _failure(error: ChaosrunError) -> Failure:
