@@ -116,16 +116,22 @@ def chaosrun() -> None:
 def run_command_line(words: list[str]) -> int:
     """Run one command line and return its exit code; never raises."""
     console = Console()
+    code: int
     try:
         if instruction := os.environ.get("_CHAOSRUN_COMPLETE"):
             from click.shell_completion import shell_complete
 
-            return shell_complete(chaosrun, {}, "chaosrun", "_CHAOSRUN_COMPLETE", instruction)
-        code = _invoke(words, console)
+            code = shell_complete(chaosrun, {}, "chaosrun", "_CHAOSRUN_COMPLETE", instruction)
+        else:
+            code = _invoke(words, console)
         sys.stdout.flush()
     except BrokenPipeError:
         _forget_output()
         return 141  # as if SIGPIPE had ended us: the reader has what it wanted
+    except OSError as error:  # of the flush: a full disk, a terminal that is gone
+        _forget_output()
+        console.error(f"cannot write the output: {error.strerror}")
+        return 6
     return code
 
 

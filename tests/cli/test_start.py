@@ -164,3 +164,11 @@ def test_run_ids_are_completed_from_the_journal(chaosrun: Chaosrun) -> None:
     line = f"chaosrun show {run[:6]}"
     ended = chaosrun(_CHAOSRUN_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD="2")
     assert run in ended.stdout
+
+
+def test_output_that_cannot_be_written_is_an_error(chaosrun: Chaosrun) -> None:
+    with open("/dev/full", "w") as full:
+        process = chaosrun.start("version", stdout=full, stderr=subprocess.PIPE)
+        assert process.wait(20) == 6
+    assert process.stderr is not None
+    assert "No space left on device" in process.stderr.read()
