@@ -50,7 +50,7 @@ class Runner:
 
     def __init__(self, world: World, *words: str) -> None:
         self.world = world
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `end`
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed at exit
         self.began = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "chaosrun", *words], env=world.environment,
@@ -86,25 +86,29 @@ class Runner:
 
     def end(self) -> int:
         """Wait for it to end by itself, and return its exit code."""
-        try:
-            while self._read(_LONGEST):
-                pass
-            return self._process.wait(_LONGEST)
-        finally:
-            if self._process.poll() is None:
-                self._process.kill()
-                self._process.wait()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-            self._errors.seek(0)
-            self.said = self._output.decode() + self._errors.read()
-            self._errors.close()
+        while self._read(_LONGEST):
+            pass
+        code = self._process.wait(_LONGEST)
+        self._errors.seek(0)
+        self.said = self._output.decode() + self._errors.read()
+        return code
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._errors.close()
 
 
 def chaosrun(world: World, *words: str) -> tuple[int, str]:
     """Run a command of chaosrun to its end: its exit code, and what it said."""
-    runner = Runner(world, *words)
-    return runner.end(), runner.said
+    with Runner(world, *words) as runner:
+        return runner.end(), runner.said
 
 
 def run(world: World, experiment: Path) -> Runner:
