@@ -59,9 +59,9 @@ class Host:
         """The user we run as."""
         return os.geteuid()
 
-    def directory(self) -> str:
-        """Where a person's commands run unless they say where."""
-        return os.getcwd()
+    def directory(self, path: str) -> str:
+        """A directory whole; the current one for an empty path."""
+        return os.path.abspath(path)
 
     # Looking at processes
 

@@ -97,7 +97,7 @@ class Command(Fault[Host], frozen=True, kw_only=True):
             took_effect=self.took_effect_,
             restored=self.restored_,
             timeout=self.timeout.seconds,
-            cwd=self.cwd or client.directory(),
+            cwd=client.directory(self.cwd),
             env=self.env,
             place=None if self.anywhere else place,
         )

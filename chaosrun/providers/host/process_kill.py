@@ -85,7 +85,7 @@ class ProcessKill(Fault[Host], frozen=True, kw_only=True):
             signal=self.signal,
             within=self.within.seconds,
             restart=self.restart,
-            cwd=self.cwd or client.directory(),
+            cwd=client.directory(self.cwd),
         )
         return Hold(
             fault=self.name,

@@ -57,7 +57,8 @@ class Functions(Fault[Python], frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name, reference in self._functions().items():
-            checked(name, reference)
+            if reference or name != "plan":
+                checked(name, reference)
 
     def plan(self, client: Python, rng: random.Random) -> Hold:  # noqa: ARG002
         place, path = client.place(), client.path(self.path)
@@ -67,9 +68,9 @@ class Functions(Fault[Python], frozen=True, kw_only=True):
             planned = client.call(self.plan_, keywords, path)
             keywords["undo"] = client.plain(planned, self.plan_)
         functions = self._functions()
-        functions.pop("plan", None)
-        for reference in functions.values():
-            client.check(reference, keywords, path)
+        for name, reference in functions.items():
+            if name != "plan":
+                client.check(reference, keywords, path)
         undo = Undo(
             inject=functions["inject"],
             took_effect=functions["tookEffect"],
@@ -110,15 +111,8 @@ class Functions(Fault[Python], frozen=True, kw_only=True):
         return _ask(undo.took_effect, undo, client)
 
     def _functions(self) -> dict[str, str]:
-        """The functions that are given, by what they are for."""
-        given = {
-            "inject": self.inject_,
-            "tookEffect": self.took_effect_,
-            "plan": self.plan_,
-            "revert": getattr(self, "revert_", ""),
-            "restored": getattr(self, "restored_", ""),
-        }
-        return {name: reference for name, reference in given.items() if reference}
+        """The functions by what they are for; `plan` may be empty."""
+        return {"inject": self.inject_, "tookEffect": self.took_effect_, "plan": self.plan_}
 
 
 class PythonFault(Functions, frozen=True, kw_only=True):
@@ -149,6 +143,9 @@ class PythonFault(Functions, frozen=True, kw_only=True):
 
     revert_: Reference = msgspec.field(name="revert")
     restored_: Reference = msgspec.field(name="restored")
+
+    def _functions(self) -> dict[str, str]:
+        return {**super()._functions(), "revert": self.revert_, "restored": self.restored_}
 
     @classmethod
     def revert(cls, hold: Hold, client: Python) -> None:
