@@ -34,7 +34,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "abort": "Stop a running run; it reverts",
         "halt": "The switch that stops every run and refuses new ones",
         "recover": "Revert what dead drivers left behind",
-        "sweep": "Search targets for faults that no journal knows",
+        "sweep": "Search targets for faults that the journal does not know",
     },
     "Learn what there is": {
         "faults": "List faults",

@@ -214,7 +214,8 @@ def report(
                 return code
         summary = summarise(journal.events(run))
         if not options.quiet or options.output == "json":
-            screen.result(rendered(summary, options.output, console))
+            space = "\n" if options.output == "text" else ""  # below the story
+            screen.result(space + rendered(summary, options.output, console))
         write_files(summary, options.files, console)
     except ChaosrunError as error:  # the verdict stands, and is said all the same
         screen.warn(f"run {run} ended {finished.verdict}: {finished.reason}")

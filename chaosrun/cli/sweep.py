@@ -1,4 +1,4 @@
-"""`chaosrun sweep`: search targets for marks of faults that no journal knows."""
+"""`chaosrun sweep`: search targets for marks of faults that the journal does not know."""
 
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     chaosrun sweep
     chaosrun sweep --provider host --output json
     chaosrun sweep --revert              after asking
+    chaosrun sweep --revert --yes --mark chaosrun-20261123-051025-edd012-0
     """,
 )
-@click.option("--revert", is_flag=True, help="Revert the marks that no journal knows.")
+@click.option("--revert", is_flag=True, help="Revert what the journal does not know.")
 @click.option("--provider", help="Only the targets of this provider.")
+@click.option("--mark", "only", multiple=True, metavar="MARK", help="Only this mark; repeatable.")
 @click.option("--yes", is_flag=True, help="Do not ask before reverting.")
 @make.output_option()
 @make.journal_option
@@ -45,24 +47,28 @@ def command(
     console: Console,
     revert: bool,
     provider: str | None,
+    only: tuple[str, ...],
     yes: bool,
     output: str,
     journal_url: str | None,
 ) -> int:
-    """Search targets for faults that no journal knows: from a lost journal, another machine.
+    """Search targets for faults that this journal does not know: its run's journal was lost.
 
-    Marks of runs in the journal are named with their run, and left to `chaosrun recover`.
+    Marks of runs in the journal are named with their run, and left to `chaosrun recover`. A
+    run of another journal may still hold what is unknown here: look before you revert.
     Exit code 0 when nothing unknown is left, 7 when something is, 6 when a provider could not
     be searched.
     """
     providers = _providers(provider)
     with make.opened(journal_url) as journal:
         marks, failed = _search(journal, providers)
+    marks = [mark for mark in marks if not only or mark.found.mark in only]
     unknown = [mark for mark in marks if not mark.run]
     if revert and unknown:
         able = [mark for mark in unknown if mark.found.hold is not None]
-        question = f"Revert {len(able)} fault{'' if len(able) == 1 else 's'} that no journal knows?"
-        if output == "text":
+        faults = f"{len(able)} fault{'' if len(able) == 1 else 's'}"
+        question = f"Revert {faults} that this journal does not know?"
+        if output == "text" and able and not yes:
             _show(console, marks, failed)
         if able and make.need_confirmation(console, question, yes=yes):
             done = [_reverted(mark) if mark in able else mark for mark in unknown]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.cli.conftest import Chaosrun
+from tests.cli.conftest import Chaosrun, until
 
 
 @pytest.fixture
@@ -158,6 +161,46 @@ def test_sweep_names_what_the_journal_knows_and_finds_nothing_else(chaosrun: Cha
     assert "host" in ended.stderr
     found = chaosrun.json("sweep")
     assert set(found) == {"marks", "failed"}
+
+
+def test_a_fault_whose_journal_is_lost_is_found_and_reverted_by_its_mark(
+    chaosrun: Chaosrun,
+) -> None:
+    name = f"target-{chaosrun.place.name}"
+    target = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", name])
+    text = (chaosrun.place / chaosrun.experiment()).read_text()
+    step = (
+        "    - name: pause it\n      fault: host.process-pause\n"
+        f"      target: {{command: {name}, pick: one}}\n      hold: 50s\n"
+    )
+    (chaosrun.place / "pause.yaml").write_text(text[: text.index("    - name: make a mark")] + step)
+    try:
+        runner = chaosrun.start("run", "pause.yaml", "--events", "events.jsonl")
+        until(lambda: '"effect-seen"' in _read(chaosrun.place / "events.jsonl"))
+        runner.kill()
+        runner.wait()
+        mark = f"chaosrun-{chaosrun.json('runs')[0]['run']}-0"
+        known = chaosrun("sweep", "--mark", mark)
+        assert known.returncode == 0
+        assert "known (run " in known.stdout
+        lost = f"sqlite:///{chaosrun.place}/lost.db"
+        unknown = chaosrun("sweep", "--mark", mark, "--journal", lost)
+        assert unknown.returncode == 7
+        assert "unknown" in unknown.stdout
+        words = ("sweep", "--mark", mark, "--journal", lost, "--revert")
+        assert "--yes" in chaosrun(*words).stderr
+        reverted = chaosrun(*words, "--yes")
+        assert reverted.returncode == 0
+        assert "reverted" in reverted.stdout
+        assert chaosrun.json("sweep", "--mark", mark)["marks"] == []
+        assert chaosrun("recover").returncode == 0
+    finally:
+        target.kill()
+        target.wait()
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def test_doctor_says_what_works(chaosrun: Chaosrun) -> None:
