@@ -107,6 +107,16 @@ class Console:
 
         self.print(msgspec.json.format(to_json(value), indent=2).decode())
 
+    def hang(self, lead: str, text: str) -> None:
+        """`text` after `lead`; on a terminal what does not fit goes on under where it began."""
+        column = cells(lead)
+        room = self.width - column
+        if sys.stdout.isatty() and room >= 20 and cells(text) > room:
+            from textwrap import wrap
+
+            text = f"\n{' ' * column}".join(wrap(text, room))
+        self.print(lead + text)
+
     def table(self, rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> None:
         """Rows in columns that line up; the last column is as long as it is."""
         for line in aligned([*([header] if header else []), *rows]):
@@ -195,10 +205,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def plain_values(value: Mapping[str, Any] | Any, limit: int = 0) -> str:
-    """A probe's result or other plain data on one line: `status=200 latency=3ms`."""
+    """A probe's result on one line, without what is empty or nested: `status=200 latency=3ms`."""
     if isinstance(value, Mapping):
         text = " ".join(
-            f"{key}={_one(item)}" for key, item in value.items() if item not in ("", None, {}, [])
+            f"{key}={_one(item)}"
+            for key, item in value.items()
+            if item not in ("", None) and not isinstance(item, Mapping | list | tuple)
         )
     else:
         text = _one(value)
@@ -210,9 +222,5 @@ def _one(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "none"}[value]
-    if isinstance(value, dict | list | tuple):
-        import json
-
-        return clip(json.dumps(value, ensure_ascii=False), 60)
     text = clean(str(value))
     return repr(clip(text, 60)) if " " in text or "\\" in text or not text else clip(text, 60)

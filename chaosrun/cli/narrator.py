@@ -245,13 +245,15 @@ def written(line: Line, *, color: bool, width: int = 0, lead: str = "", subject:
     word, about = pad(line.word, 13), pad(clip(clean(line.subject), 40), subject)
     text = clean(line.text)
     column = len(lead) + len(word) + cells(about) + 5
+    if not line.subject:
+        about, column = "", len(lead) + len(word) + 3
     if width and cells(text) > width - column and width - column >= 20:
         text = f"\n{' ' * column}".join(wrap(text, width - column))
     if color:
         if line.style:
             word, text = styled(word, line.style), styled(text, line.style)
         lead = styled(lead, "dim")
-    return f"{lead}  {word} {about}  {text}".rstrip()
+    return f"{lead}  {word} {about}{'  ' if about else ''}{text}".rstrip()
 
 
 def subject_width(run: Run) -> int:

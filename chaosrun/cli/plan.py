@@ -105,7 +105,7 @@ def _show(console: Console, found: Preview) -> None:
         from chaosrun.cli.console import plain_values
 
         held = sample.outcome == "held"
-        _row(console, held, sample.name, sample.reason or plain_values(sample.result, 90))
+        _row(console, held, sample.name, sample.reason or plain_values(sample.result, 120))
     _title(console, "Limits")
     for limit in found.limits:
         name = f"{limit.limit} of {limit.step}" if limit.step else limit.limit
@@ -129,7 +129,7 @@ def _title(console: Console, title: str) -> None:
 
 def _row(console: Console, good: bool, name: str, text: str) -> None:
     mark = console.mark(good)
-    console.print(f"  {mark} {pad(clean(name), 28)}  {clean(text)}")
+    console.hang(f"  {mark} {pad(clean(name), 28)}  ", clean(text))
 
 
 def _step(console: Console, step: StepPreview) -> None:
@@ -165,7 +165,7 @@ def _step(console: Console, step: StepPreview) -> None:
 
 
 def _fact(console: Console, name: str, text: str) -> None:
-    console.print(f"  {console.style(pad(name, 8), 'dim')}  {text}")
+    console.hang(f"  {console.style(pad(name, 8), 'dim')}  ", text)
 
 
 def _spread(step: StepPreview) -> str:
