@@ -25,7 +25,7 @@ from chaosrun.fault import Hold
 from chaosrun.place import Place, here
 from chaosrun.providers.host import procfs, runtime, watchdog
 from chaosrun.providers.host.procfs import Identity, Process
-from chaosrun.providers.host.proxy.control import Answer, Request, Status
+from chaosrun.providers.host.proxy.messages import Answer, Request, Status
 
 RESTARTED = "CHAOSRUN_RESTARTED"
 """In the environment of what a revert started: the mark of its hold."""

@@ -19,10 +19,11 @@ from chaosrun.providers.host.client import Host
 from chaosrun.targeting import Target
 from chaosrun.units import JSON, Duration
 
+_WRITTEN = "a text goes to `sh -c`, a list is run as it is"
 Words = Annotated[
     str | tuple[str, ...],
     Meta(
-        description="A command: text goes to `sh -c`, a list is run as it is",
+        description=f"A command: {_WRITTEN}",
         examples=["systemctl stop cache", ["systemctl", "stop", "cache"]],
     ),
 ]
@@ -67,10 +68,16 @@ class Command(Fault[Host], frozen=True, kw_only=True):
         }
     }
 
-    inject_: Words = msgspec.field(name="inject")
-    revert_: Words = msgspec.field(name="revert")
-    took_effect_: Words = msgspec.field(name="tookEffect")
-    restored_: Words = msgspec.field(name="restored")
+    inject_: Annotated[Words, Meta(description=f"Does the harm; {_WRITTEN}")] = msgspec.field(
+        name="inject"
+    )
+    revert_: Annotated[Words, Meta(description="Undoes it")] = msgspec.field(name="revert")
+    took_effect_: Annotated[Words, Meta(description="Looks whether the harm is there")] = (
+        msgspec.field(name="tookEffect")
+    )
+    restored_: Annotated[Words, Meta(description="Looks whether all is as it was")] = msgspec.field(
+        name="restored"
+    )
     timeout: Annotated[Duration, Meta(description="How long each command may take")] = Duration(10)
     env: Annotated[dict[str, str], Meta(description="Variables added to their environment")] = {}
     cwd: Annotated[

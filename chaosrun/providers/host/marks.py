@@ -13,7 +13,7 @@ from chaosrun.errors import ChaosrunError
 from chaosrun.fault import Expiry, Found, Hold
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.process_pause import ProcessPause
-from chaosrun.providers.host.proxy.control import Request
+from chaosrun.providers.host.proxy.messages import Request
 from chaosrun.providers.host.selection import identity_of
 from chaosrun.providers.host.tcp_proxy import TcpProxy
 from chaosrun.targeting import Target

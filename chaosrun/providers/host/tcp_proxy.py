@@ -16,7 +16,7 @@ from chaosrun.place import Place, still_here
 from chaosrun.providers.host import runtime
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.procfs import Identity
-from chaosrun.providers.host.proxy.control import On, Request, Status
+from chaosrun.providers.host.proxy.messages import On, Request, Status
 from chaosrun.providers.host.proxy.toxics import WAYS, Toxic, Way
 from chaosrun.targeting import Target
 from chaosrun.units import JSON, Duration, Share, Size

@@ -44,9 +44,15 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Functions(Fault[Python], frozen=True, kw_only=True):
     """What both kinds share: functions, what they are given, and where they are found."""
 
-    inject_: Reference = msgspec.field(name="inject")
-    took_effect_: Reference = msgspec.field(name="tookEffect")
-    plan_: Reference = msgspec.field(name="plan", default="")
+    inject_: Annotated[Reference, Meta(description="Does the harm, as module:function")] = (
+        msgspec.field(name="inject")
+    )
+    took_effect_: Annotated[Reference, Meta(description="Looks whether the harm is there")] = (
+        msgspec.field(name="tookEffect")
+    )
+    plan_: Annotated[Reference, Meta(description="Returns what the others are given as `undo`")] = (
+        msgspec.field(name="plan", default="")
+    )
     arguments: Annotated[
         dict[str, JSON], Meta(description="Keyword arguments that each function is given")
     ] = {}
@@ -141,8 +147,10 @@ class PythonFault(Functions, frozen=True, kw_only=True):
         }
     }
 
-    revert_: Reference = msgspec.field(name="revert")
-    restored_: Reference = msgspec.field(name="restored")
+    revert_: Annotated[Reference, Meta(description="Undoes it")] = msgspec.field(name="revert")
+    restored_: Annotated[Reference, Meta(description="Looks whether all is as it was")] = (
+        msgspec.field(name="restored")
+    )
 
     def _functions(self) -> dict[str, str]:
         return {**super()._functions(), "revert": self.revert_, "restored": self.restored_}

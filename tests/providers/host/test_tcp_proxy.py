@@ -22,7 +22,7 @@ import pytest
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.fault import Hold
 from chaosrun.providers.host.client import Host
-from chaosrun.providers.host.proxy.control import Request, Status
+from chaosrun.providers.host.proxy.messages import Request, Status
 from chaosrun.providers.host.tcp_proxy import TcpProxy
 from tests.providers.host.conftest import Proxy, echo, eventually, fault, leased
 

@@ -7,4 +7,5 @@ Without toxics, bytes pass as they come. `python -m chaosrun.providers.host.prox
     line.py      one direction of one connection: the delay line
     server.py    connections between the two addresses
     control.py   the Unix socket through which toxics are set, cleared and read
+    messages.py  what is said there                                 (no I/O)
 """

@@ -5,59 +5,20 @@ Law: only the proxy's own user and root may ask; the answer tells what is, not w
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from chaosrun.providers.host.proxy.toxics import Active, Seen, Toxic
-
-if TYPE_CHECKING:
-    import asyncio
-
-    from chaosrun.providers.host.proxy.server import Proxy
+from chaosrun.providers.host.proxy.messages import Answer, On, Request, Status
+from chaosrun.providers.host.proxy.server import Proxy
+from chaosrun.providers.host.proxy.toxics import Active
 
 _LONGEST = 64 * 1024
 _ANSWER_WITHIN = 10.0
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is asked of a proxy."""
-
-    do: Literal["status", "set", "clear"]
-    toxic: Toxic | None = None
-    mark: str = ""
-
-
-class On(msgspec.Struct, frozen=True, kw_only=True):
-    """A toxic that is on."""
-
-    toxic: Toxic
-    since: float
-    left: float
-    seen: Seen
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """A proxy as it is now; `held` is bytes on their way through it."""
-
-    pid: int
-    listen: str
-    upstream: str
-    connections: int
-    accepted: int
-    held: int
-    toxics: tuple[On, ...]
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a proxy says: how it is after what was asked, or why it did not do it."""
-
-    status: Status | None = None
-    error: str = ""
 
 
 def written(address: tuple[str, int]) -> str:
@@ -101,8 +62,6 @@ def answer(proxy: Proxy, line: bytes) -> Answer:
 
 async def serve(proxy: Proxy, path: Path) -> asyncio.AbstractServer:
     """Answer at that socket. Raises OSError, among them when another proxy answers there."""
-    import asyncio  # 15 ms to import, and the runner needs only this module's types
-
     if path.exists():
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1)
