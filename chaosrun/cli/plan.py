@@ -31,7 +31,7 @@ _MOST_TARGETS = 20
 )
 @click.argument("file", type=click.Path(allow_dash=True))
 @make.parameter_options
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed, the same targets.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="The same seed, the same targets.")
 @click.option("--out", metavar="FILE", help="Save the plan; `chaosrun run FILE` runs it as seen.")
 @make.output_option()
 @make.journal_option

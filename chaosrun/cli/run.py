@@ -52,7 +52,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 )
 @click.argument("file", type=click.Path(allow_dash=True))
 @make.parameter_options
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed, the same targets.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="The same seed, the same targets.")
 @make.output_option()
 @click.option("--events", metavar="FILE", help="Every event as a JSON line as it happens; - for"
               " standard output.")  # fmt: skip
