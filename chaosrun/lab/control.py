@@ -23,7 +23,7 @@ import msgspec
 
 import chaosrun
 from chaosrun import commands
-from chaosrun.errors import ChaosrunError, Rejected
+from chaosrun.errors import ChaosrunError, Refused, Rejected
 from chaosrun.lab import processes, web
 from chaosrun.lab.processes import State
 from chaosrun.lab.world import FIRST_PORT, MARK, World, read_world, write_world
@@ -132,7 +132,8 @@ def down(directory: Path) -> Ended:
             time.sleep(0.01)
     processes.end_all(directory)
     if world := read_world(directory):
-        runtime.control_path(world.proxied).unlink(missing_ok=True)  # of a killed proxy
+        with contextlib.suppress(Refused):  # a directory that is not ours holds none of ours
+            runtime.control_path(world.proxied).unlink(missing_ok=True)  # of a killed proxy
     for name in ("lab.json", "pids.json"):
         (directory / name).unlink(missing_ok=True)
     return Ended(was_up=was_up, processes=before)
@@ -187,10 +188,17 @@ def _wait_until_up(directory: Path, supervisor: subprocess.Popen[bytes]) -> Stat
     silent = [part.name for part in status(directory).parts if not part.answers]
     down(directory)
     supervisor.wait()
+    silent = silent or ["supervisor"]
     raise ChaosrunError(
-        f"the lab did not come up: {', '.join(silent) or 'its supervisor ended'}",
+        f"the lab did not come up: {', '.join(silent)}: {_last_words(directory, silent[0])}",
         hint=f"the logs are in {directory}",
     )
+
+
+def _last_words(directory: Path, name: str) -> str:
+    """The last line that a part wrote before it was given up."""
+    lines = (directory / f"{name}.log").read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"no answer within {_START_SECONDS:g}s"
 
 
 def _answers(port: int) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chaosrun.errors import Rejected
+from chaosrun.errors import ChaosrunError, Rejected
 from chaosrun.lab import control, processes, web
 from chaosrun.providers.host import runtime
 from chaosrun.units import Duration
@@ -47,6 +47,18 @@ def test_a_busy_port_is_named_and_nothing_is_started(directory: Path) -> None:
     with socket.create_server(("127.0.0.1", first + 4)), busy:
         control.up(directory, first_port=first, lasts=SHORT)
     assert not control.status(directory).up
+    assert processes.of_lab(directory) == []
+
+
+def test_a_part_that_cannot_start_is_named_with_its_last_words(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "_START_SECONDS", 1.0)
+    monkeypatch.setenv(runtime.VARIABLE, "/proc/nowhere")  # where the proxy wants its socket
+    with pytest.raises(ChaosrunError, match="did not come up: proxy") as failed:
+        control.up(directory, first_port=free_first_port(), lasts=SHORT)
+    assert "/proc/nowhere" in str(failed.value)
+    monkeypatch.setenv(runtime.VARIABLE, str(directory))
     assert processes.of_lab(directory) == []
 
 
