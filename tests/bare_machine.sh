@@ -28,6 +28,7 @@ if [[ ! -e $base ]]; then
 fi
 
 root=$(mktemp -d)
+chmod 755 "$root" # tests let servers run as other users
 trap 'rm -rf --one-file-system "$root"' EXIT
 tar -C "$root" -xf "$base"
 git clone --quiet --no-local . "$root/root/chaosrun"
