@@ -57,7 +57,7 @@ def answer(effect: AnyEffect, now: float) -> AnyEvent:
     match effect:
         case Record(event):
             return event
-        case MeasureGate(index, step):
+        case MeasureGate(index, _, step):
             return e.GateMeasured(
                 at=now, gate="g", index=index, open=True, measured="off", rule="off", step=step
             )

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
 from math import inf
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -50,6 +50,7 @@ Observer = Callable[[str, int, AnyEvent], None]
 """Called with (run, sequence, event) once the event is durable. Must be quick, must not raise."""
 
 _POLL = 0.2
+_UNBLOCK = 0.06
 _NO_ANSWER = 1.0
 _MISSES = 2
 _CANCEL_GRACE = 2.0
@@ -161,8 +162,8 @@ class Engine:
         self._workers = workers or Workers()
         self._inbox: Inbox = inbox or SimpleQueue()
         self._drives: dict[str, Drive] = {}
-        self._dirty: set[str] = set()
-        self._unwritten: set[str] = set()
+        self._dirty: dict[str, None] = {}  # in the order in which they came: who waited longest
+        self._unwritten: dict[str, None] = {}
         self._late: list[tuple[str, e.Injected | e.InjectFailed]] = []
         self._wakes: list[tuple[float, str]] = []
         self._deadlines: list[tuple[float, int, str, Flight]] = []
@@ -264,8 +265,8 @@ class Engine:
         self._listen(now)
         self._take_up_late()
         while self._wakes and self._wakes[0][0] <= now:
-            self._dirty.add(heapq.heappop(self._wakes)[1])
-        dirty, self._dirty = self._dirty, set()
+            self._dirty[heapq.heappop(self._wakes)[1]] = None
+        dirty, self._dirty = self._dirty, {}
         for name in dirty:
             if name in self._drives:
                 self._act(name, self._drives[name])
@@ -280,6 +281,8 @@ class Engine:
             times.append(self._deadlines[0][0])
         if self._unwritten and not self._writing:
             times.append(self._retry_at)
+        if self._workers.unblock():
+            times.append(self._clock() + _UNBLOCK)
         wait = 0.0 if self._dirty else max(0.0, min(times) - self._clock())
         found = []
         with contextlib.suppress(Empty):
@@ -325,8 +328,8 @@ class Engine:
     def _fold(self, name: str, drive: Drive, event: AnyEvent) -> None:
         drive.run = evolve(drive.run, event)
         drive.pending.append(event)
-        self._unwritten.add(name)
-        self._dirty.add(name)
+        self._unwritten[name] = None
+        self._dirty[name] = None
 
     def _take_up_late(self) -> None:
         """An injection that was given up ended after its run did: the run owes again."""
@@ -458,7 +461,7 @@ class Engine:
             drive = self._drives.get(name)
             if drive is None:
                 continue
-            self._unwritten.add(name)  # there may be more, or the same again
+            self._unwritten[name] = None  # there may be more, or the same again
             match error:
                 case None:
                     self._made_durable(name, drive, count)
@@ -468,7 +471,7 @@ class Engine:
                     self._denied(drive, error)
                 case _:
                     self._not_written(name, drive, error)
-            self._dirty.add(name)
+            self._dirty[name] = None
 
     def _made_durable(self, name: str, drive: Drive, count: int) -> None:
         drive.unwritten_since = None
@@ -545,7 +548,7 @@ class Engine:
 
     def _adopt(self, name: str, run: Run) -> None:
         self._drives[name] = Drive(run, max(0.0, run.at - self._clock()))
-        self._dirty.add(name)
+        self._dirty[name] = None
 
     # --- listening --------------------------------------------------------------------------
 

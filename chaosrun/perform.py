@@ -39,7 +39,7 @@ from chaosrun.run.effects import (
     Sample,
 )
 from chaosrun.secrets import Secrets, scrub, substitute
-from chaosrun.spec import Check, Experiment, Guard, Step
+from chaosrun.spec import Check, Guard
 from chaosrun.units import JSON
 
 Clock = Callable[[], float]
@@ -102,18 +102,6 @@ class Performer:
             case Record():
                 return 0.0
 
-    def plan(
-        self, run_id: str, experiment: Experiment, step: Step, seed: int
-    ) -> e.Planned | e.PlanFailed:
-        """Choose a step's targets outside of any run. Reads only."""
-        run = Run(id=run_id, experiment=experiment, seed=seed)
-        return cast("e.Planned | e.PlanFailed", self.perform(run, Plan(step.name)))
-
-    def measure(self, run_id: str, experiment: Experiment, index: int) -> e.GateMeasured:
-        """Ask a gate outside of any run; `HALT_GATE` is the halt switch."""
-        run = Run(id=run_id, experiment=experiment)
-        return cast("e.GateMeasured", self.perform(run, MeasureGate(index)))
-
     def forget(self, run: str) -> None:
         """Drop what was kept for a run that has ended: its secrets above all."""
         with self._lock:
@@ -132,7 +120,7 @@ class Performer:
 
     def _do(self, run: Run, effect: AnyEffect, began: float) -> AnyEvent:
         match effect:
-            case MeasureGate(index, step):
+            case MeasureGate(index, _, step):
                 return self._measure(run, index, step)
             case Plan(step, final):
                 return self._plan(run, step, final)
@@ -267,9 +255,9 @@ def failed(
 ) -> AnyEvent:
     """The event of an effect that did not end well. Pure."""
     match effect:
-        case MeasureGate(index, step):
+        case MeasureGate(index, gate, step):
             return e.GateMeasured(
-                at=began, gate=f"gate {index}" if index >= 0 else "halt", index=index, step=step,
+                at=began, gate=gate, index=index, step=step,
                 open=False, measured=f"could not be measured: {error}",
                 rule="unknown means closed", hint=hint,
             )  # fmt: skip

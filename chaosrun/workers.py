@@ -8,12 +8,17 @@ work does, and never holds up the process.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from enum import Enum
 from queue import SimpleQueue
 
 URGENT_THREADS = 256
 _GIVEN_UP_AT_MOST = 512
+_FEW = 8
+"""Threads that short reads are shared by: more would only fight for the interpreter's lock."""
+_STALLED = 0.05
+"""Seconds without a thread taking work after which the others are taken to hang."""
 
 
 class Lane(Enum):
@@ -62,9 +67,13 @@ class Job:
 
 
 class _Lane:
-    def __init__(self, name: str, most: int) -> None:
+    """Starts `few` threads at once when there is work, and up to `most` when those hang."""
+
+    def __init__(self, name: str, most: int, few: int | None = None) -> None:
         self._name = name
         self._most = most
+        self._few = most if few is None else few
+        self._taken_at = 0.0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
@@ -75,10 +84,21 @@ class _Lane:
         job = Job(work, self)
         with self._lock:
             self._busy += 1
-            if self._busy > self._threads and self._threads < self._most:
+            if self._busy > self._threads and self._threads < self._few:
                 self._spawn()
         self._jobs.put(job)
         return job
+
+    def unblock(self) -> bool:
+        """Where work waits and no thread has taken any for a moment, add threads for all of it."""
+        with self._lock:
+            waiting = self._busy - self._threads
+            if waiting <= 0:
+                return False
+            if time.monotonic() - self._taken_at > _STALLED:
+                for _ in range(min(waiting, self._most - self._threads)):
+                    self._spawn()
+            return self._busy > self._threads and self._threads < self._most
 
     def lose_thread(self) -> None:
         with self._lock:
@@ -100,6 +120,7 @@ class _Lane:
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
+            self._taken_at = time.monotonic()
             if job.begin():
                 job.work()
                 if not job.end():
@@ -113,7 +134,7 @@ class Workers:
 
     def __init__(self, ordinary: int = 64) -> None:
         self._lanes = {
-            Lane.ORDINARY: _Lane("worker", ordinary),
+            Lane.ORDINARY: _Lane("worker", ordinary, few=min(ordinary, _FEW)),
             Lane.URGENT: _Lane("urgent", URGENT_THREADS),
             Lane.WRITER: _Lane("writer", 1),
             Lane.LISTENER: _Lane("listener", 1),
@@ -122,6 +143,10 @@ class Workers:
     def submit(self, work: Callable[[], None], lane: Lane) -> Job:
         """Start the work as soon as a thread of its lane is free."""
         return self._lanes[lane].submit(work)
+
+    def unblock(self) -> bool:
+        """Add threads where work waits for others that hang; whether to ask again soon."""
+        return self._lanes[Lane.ORDINARY].unblock()
 
     def close(self) -> None:
         """Let idle threads end. Running work is not waited for."""

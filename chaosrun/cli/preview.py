@@ -22,7 +22,7 @@ from chaosrun.journal import Journal
 from chaosrun.limits import LimitMeasured
 from chaosrun.perform import Performer
 from chaosrun.run import Run, fold
-from chaosrun.run.effects import HALT_GATE, AnyEffect, MeasureGate, Plan, Sample
+from chaosrun.run.effects import AnyEffect, MeasureGate, Plan, Sample
 from chaosrun.spec import Experiment, Step, predecessors
 
 
@@ -69,7 +69,7 @@ def preview(
     run = _imagined(experiment, seed, now)
     spec = experiment.spec
     effects: list[AnyEffect] = [
-        *(MeasureGate(index) for index in range(HALT_GATE, len(spec.gates))),
+        *(MeasureGate(index, gate) for index, gate in run.gates.items()),
         *(Sample("check", check.name, Moment.BEFORE) for check in spec.steady_state),
         *(Sample("guard", guard.name, Moment.BEFORE) for guard in spec.abort_when),
         *(Plan(step.name) for step in spec.method),

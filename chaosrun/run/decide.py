@@ -15,7 +15,6 @@ from chaosrun import events as e
 from chaosrun.events import Moment
 from chaosrun.run.conclude import asks_after, conclude
 from chaosrun.run.effects import (
-    HALT_GATE,
     AnyEffect,
     Inject,
     LookForEffect,
@@ -48,9 +47,9 @@ def decide(run: Run, now: float) -> Decision:
             if owed:
                 _want_samples(run, wanted)
         case Phase.GATES:
-            for index in range(HALT_GATE, run.gate_count - 1):
+            for index, gate in run.gates.items():
                 if index not in run.gates_open:
-                    wanted.effects.append(MeasureGate(index))
+                    wanted.effects.append(MeasureGate(index, gate))
         case Phase.BASELINE:
             _want_baseline(run, wanted)
         case Phase.AFTER:
@@ -131,9 +130,9 @@ def _want_method(run: Run, in_place: int, wanted: _Wanted) -> None:
 
 def _prepare(run: Run, name: str, step: StepState, now: float) -> Iterator[AnyEffect]:
     """Gates again, then targets again, then the lease: what was seen before may have changed."""
-    shut = [i for i in range(HALT_GATE, run.gate_count - 1) if i not in step.gates_open]
+    shut = {index: gate for index, gate in run.gates.items() if index not in step.gates_open}
     if shut:
-        yield from (MeasureGate(index, name) for index in shut)
+        yield from (MeasureGate(index, gate, name) for index, gate in shut.items())
     elif step.planned is None:
         yield Plan(name, final=True)
     else:

@@ -18,6 +18,7 @@ class Effect(msgspec.Struct, frozen=True):
 
 class MeasureGate(Effect, frozen=True):
     index: int
+    gate: str
     step: str = ""
 
 

@@ -75,7 +75,7 @@ def _gate_measured(run: Run, event: e.GateMeasured) -> Run:
     if step is not None:
         return _with_step(run, replace(step, gates_open=step.gates_open | {event.index}))
     run = replace(run, gates_open=run.gates_open | {event.index})
-    if run.stage is Phase.GATES and len(run.gates_open) == run.gate_count:
+    if run.stage is Phase.GATES and len(run.gates_open) == len(run.gates):
         run = replace(run, stage=Phase.BASELINE)
     return run
 

@@ -10,6 +10,7 @@ import msgspec
 from chaosrun import events as e
 from chaosrun.events import Verdict
 from chaosrun.fault import Hold
+from chaosrun.run.effects import HALT_GATE
 from chaosrun.spec import Check, Experiment, ExperimentSpec, Guard, Step
 
 
@@ -131,9 +132,11 @@ class Run(msgspec.Struct, frozen=True):
         return self.experiment.spec
 
     @property
-    def gate_count(self) -> int:
-        """The gates to ask: the halt switch and those of the experiment."""
-        return 1 + (len(self.experiment.spec.gates) if self.experiment else 0)
+    def gates(self) -> dict[int, str]:
+        """The gates to ask, by index: the halt switch and those of the experiment."""
+        written = self.experiment.spec.gates if self.experiment else ()
+        names = {index: next(iter(gate)) for index, gate in enumerate(written)}
+        return {HALT_GATE: "halt", **names}
 
     @property
     def owed(self) -> tuple[Owed, ...]:

@@ -36,7 +36,7 @@ def check_injection(journal: Journal, run: str, hold: Hold) -> None:
     step = leased[0].step
     gates = [x for x in events if isinstance(x, e.GateMeasured) and x.step == step]
     require(
-        {x.index for x in gates if x.open} == set(range(-1, state.gate_count - 1)),
+        {x.index for x in gates if x.open} == set(state.gates),
         "L4",
         f"{step} is injected with a gate that was not open",
     )

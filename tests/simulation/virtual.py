@@ -127,6 +127,9 @@ class Workers:
         self._time.after(begin, go)
         return job
 
+    def unblock(self) -> bool:
+        return False
+
     def _stall(self, delay: float, change: Callable[[], None]) -> None:
         """The call that is being made now blocks, acts after `delay`, and answers then."""
         self._inbox.delay += delay
