@@ -70,6 +70,7 @@ def _run(experiment: LabExperiment, directory: Path) -> tuple[int, dict[str, JSO
     sandbox = Sandbox(directory)
     try:
         done = sandbox.chaosrun("run", sandbox.files[experiment.file], "--output", "json")
+        assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout), sandbox.chaosrun("status").stdout
     finally:
         sandbox.down()
