@@ -18,7 +18,6 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import copy_context
 from math import inf
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -406,10 +405,9 @@ class Engine:
             commands.current.set(flight.cancellation)
             inbox.put(Ended(name, flight, performer.perform(run, effect)))
 
-        context = copy_context()
         urgent = isinstance(effect, Inject | Revert | LookRestored)
         lane = Lane.URGENT if urgent else Lane.ORDINARY
-        flight.job = self._workers.submit(lambda: context.run(work), lane)
+        flight.job = self._workers.submit(work, lane)
         heapq.heappush(self._deadlines, (flight.deadline, id(flight), name, flight))
 
     def _cancel(self, name: str, flight: Flight, now: float) -> None:

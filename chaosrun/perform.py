@@ -199,17 +199,18 @@ class Performer:
         plain = to_plain(result)
         guard = effect.subject == "guard"
         try:
-            true = sampler.expression.evaluate(result)
-            said = _mentioned(sampler.expression.text, plain)
+            true, said = sampler.expression.evaluate(result), ""
         except ChaosrunError as error:  # what came back is not of the shape that was expected
             if guard:
                 raise
             true, said = False, str(error)
         held = true is not guard
+        if not held:
+            said = said or _mentioned(sampler.expression.text, plain)
         return e.Sampled(
             at=0, subject=effect.subject, name=effect.name, moment=effect.moment, began=began,
             outcome=Outcome.HELD if held else Outcome.BROKE,
-            result=_brief(plain), reason="" if held else said,
+            result=_brief(plain), reason=said,
         )  # fmt: skip
 
     # --- what the effects need ----------------------------------------------------------
