@@ -269,7 +269,8 @@ def refused_by_gate() -> list[AnyEvent]:
     )
     return tale.finish(
         Verdict.REFUSED,
-        "gate 'command' was closed: exit code 1: 2 of 3 replicas updated (rule: the command exits with 0)",
+        "gate 'command' was closed: exit code 1: 2 of 3 replicas updated "
+        "(rule: the command exits with 0)",
     )
 
 
