@@ -28,9 +28,9 @@ if [[ ! -e $base ]]; then
 fi
 
 root=$(mktemp -d)
-chmod 755 "$root" # tests let servers run as other users
 trap 'rm -rf --one-file-system "$root"' EXIT
 tar -C "$root" -xf "$base"
+chmod 755 "$root" # the tests let servers run as other users
 git clone --quiet --no-local . "$root/root/chaosrun"
 [[ -z $(git status --porcelain) ]] || echo "note: only what is committed is proven"
 
@@ -51,6 +51,7 @@ for command in "$@"; do
   # shellcheck disable=SC2016
   unshare --mount --pid --fork --kill-child bash -c '
     set -eu
+    mount --bind "$1" "$1" # a root that is a mount point, so that tests can have mounts of their own
     mount -t proc proc "$1/proc"
     mount --rbind /dev "$1/dev" && mount --make-rslave "$1/dev"
     exec chroot "$1" /usr/bin/env -i "${@:3}" sh -c "cd /root/chaosrun && $2"
