@@ -54,6 +54,7 @@ _NO_ANSWER = 1.0
 _MISSES = 2
 _CANCEL_GRACE = 2.0
 _LINGER = 5.0
+_NO_ANSWER_FROM_DISK = 12.0
 _JOURNAL_RETRY = 0.5
 _JOURNAL_PATIENCE = 15.0
 
@@ -121,10 +122,22 @@ class Heard(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+class Batch:
+    """Events of one run that are being written."""
+
+    __slots__ = ("drive", "events", "run", "sequence")
+
+    def __init__(self, run: str, drive: Drive, events: list[AnyEvent]) -> None:
+        self.run = run
+        self.drive = drive
+        self.sequence = drive.durable.sequence
+        self.events = events
+
+
 class Written(msgspec.Struct, frozen=True):
     """A message: what became of the batches handed to the writer."""
 
-    outcomes: list[tuple[str, int, Exception | None]]
+    outcomes: list[tuple[Batch, Exception | None]]
 
 
 Message = Ended | Asked | Heard | Written
@@ -167,6 +180,7 @@ class Engine:
         self._wakes: list[tuple[float, str]] = []
         self._deadlines: list[tuple[float, int, str, Flight]] = []
         self._writing = False
+        self._write_by = 0.0
         self._retry_at = 0.0
         self._results: dict[str, e.Finished] = {}
         self._listen_at = 0.0
@@ -263,6 +277,7 @@ class Engine:
         self._expire(now)
         self._listen(now)
         self._take_up_late()
+        self._miss_writes(now)
         while self._wakes and self._wakes[0][0] <= now:
             self._dirty[heapq.heappop(self._wakes)[1]] = None
         dirty, self._dirty = self._dirty, {}
@@ -384,20 +399,14 @@ class Engine:
 
     def _may_start(self, drive: Drive, effect: AnyEffect) -> bool:
         match effect:
-            case Inject():
-                return not drive.pending  # law L1: the lease, and all before it, is durable
+            case Inject(lease):
+                return drive.durable.step_of(lease) is not None  # law L1: its lease is durable
             case Revert(lease) | LookRestored(lease):
                 return Inject(lease) not in drive.flights
         return True
 
     def _begin(self, name: str, drive: Drive, effect: AnyEffect, now: float) -> None:
-        try:
-            seconds = self._performer.seconds(drive.run, effect)
-        except ChaosrunError as error:
-            event = failed(effect, Failure.REFUSED, str(error), now, error.hint)
-            self._happened(name, drive, event)
-            return
-        flight = Flight(effect, now, now + seconds)
+        flight = Flight(effect, now, now + self._performer.seconds(drive.run, effect))
         drive.flights[effect] = flight
         run, inbox, performer = drive.run, self._inbox, self._performer
 
@@ -433,33 +442,40 @@ class Engine:
             return
         drives = [(name, self._drives[name]) for name in self._unwritten if name in self._drives]
         self._unwritten.clear()
-        batch = [(n, d.durable.sequence, list(d.pending)) for n, d in drives if d.pending]
+        batch = [Batch(n, d, list(d.pending)) for n, d in drives if d.pending]
         if batch:
             self._writing = True
+            self._write_by = self._clock() + _NO_ANSWER_FROM_DISK
             self._workers.submit(lambda: self._append(batch), Lane.WRITER)
 
-    def _append(self, batch: list[tuple[str, int, list[AnyEvent]]]) -> None:
+    def _miss_writes(self, now: float) -> None:
+        """A write that does not answer is a write that failed, until it answers."""
+        if self._writing and now > self._write_by:
+            self._write_by = now + _JOURNAL_RETRY
+            for name, drive in list(self._drives.items()):
+                if drive.pending:
+                    silent = JournalUnavailable("the journal does not answer")
+                    self._not_written(name, drive, silent)
+
+    def _append(self, batch: list[Batch]) -> None:
         """On the writer's thread: many runs with one sync to disk."""
         errors: list[Exception | None]
         try:
-            errors = self._journal.append_many(batch)
+            errors = self._journal.append_many([(b.run, b.sequence, b.events) for b in batch])
         except ChaosrunError as error:
             errors = [error] * len(batch)
         except Exception as error:  # noqa: BLE001 - top of a thread: its bug must stop the runs
             errors = [JournalUnavailable(f"{type(error).__name__}: {error}")] * len(batch)
-        outcomes = [
-            (name, len(events), error)
-            for (name, _, events), error in zip(batch, errors, strict=True)
-        ]
-        self._inbox.put(Written(outcomes))
+        self._inbox.put(Written(list(zip(batch, errors, strict=True))))
 
     def _written(self, message: Written) -> None:
         self._writing = False
-        for name, count, error in message.outcomes:
-            drive = self._drives.get(name)
-            if drive is None:
-                continue
-            self._unwritten[name] = None  # there may be more, or the same again
+        for batch, error in message.outcomes:
+            name, drive, count = batch.run, batch.drive, len(batch.events)
+            if self._drives.get(name) is not drive:
+                continue  # it was dropped meanwhile
+            if drive.pending:
+                self._unwritten[name] = None  # there may be more, or the same again
             match error:
                 case None:
                     self._made_durable(name, drive, count)
@@ -517,7 +533,9 @@ class Engine:
             self._happened(name, drive, event)
         given_up = now - drive.unwritten_since > _JOURNAL_PATIENCE
         if given_up and drive.run.finished is not None:
-            self._drop(name, drive, drive.run.finished.verdict, f"not journaled: {error}")
+            stranded = drive.run.finished.verdict is Verdict.STRANDED
+            verdict = Verdict.STRANDED if stranded else Verdict.ERROR
+            self._drop(name, drive, verdict, f"the end could not be journaled: {error}")
 
     def _finish_if_written(self, name: str, drive: Drive) -> None:
         if drive.pending or drive.run.finished is None:

@@ -45,7 +45,7 @@ from chaosrun.units import JSON
 Clock = Callable[[], float]
 _LONGEST_TEXT = 200
 _MOST_ITEMS = 20
-_GATE_SECONDS = 10.0
+_USUAL_SECONDS = 10.0
 
 
 class _Sampler(msgspec.Struct, frozen=True):
@@ -81,7 +81,17 @@ class Performer:
         return scrubbed(event, secrets) if secrets is not None and secrets.known else event
 
     def seconds(self, run: Run, effect: AnyEffect) -> float:
-        """The longest that this effect may take, in seconds."""
+        """The longest that this effect may take, in seconds. Never raises.
+
+        An effect whose time cannot be told gets the usual time, in which performing it will
+        say what is wrong.
+        """
+        try:
+            return self._seconds_of(run, effect)
+        except Exception:  # noqa: BLE001 - the edge: a provider's bug must become an event
+            return _USUAL_SECONDS
+
+    def _seconds_of(self, run: Run, effect: AnyEffect) -> float:
         match effect:
             case Sample():
                 key = (run.id, effect.subject, effect.name)
@@ -91,14 +101,14 @@ class Performer:
                 return self._seconds[key]
             case MeasureGate(index=index):
                 if index == HALT_GATE:
-                    return _GATE_SECONDS
+                    return _USUAL_SECONDS
                 name, given = _gate(run.spec.gates[index])
                 return arguments.gate_of(name, given).time_needed.seconds
             case Plan(step=name):
                 return run.steps[name].step.timeout.seconds
             case Inject(lease) | LookForEffect(lease) | Revert(lease) | LookRestored(lease):
                 step = run.step_of(lease)
-                return step.step.timeout.seconds if step else _GATE_SECONDS
+                return step.step.timeout.seconds if step else _USUAL_SECONDS
             case Record():
                 return 0.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from chaosrun import engine
 from chaosrun import events as e
+from chaosrun.errors import JournalUnavailable
 from chaosrun.events import Verdict
 from chaosrun.journal import Journal, open_journal
 from chaosrun.recovery import dead_runs, recover
@@ -141,3 +143,23 @@ def test_without_a_journal_there_is_no_run(world: World, tmp_path: Path) -> None
     assert world.marks == []
     driven.engine.close()
     journal.close()
+
+
+def test_a_journal_that_never_answers_ends_the_run_and_the_fault(
+    world: World, driven: Driven, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_NO_ANSWER_FROM_DISK", 0.5)
+    driven.start(world.experiment(hold=Duration(60)))
+    driven.wait_for(e.EffectSeen)
+    answer = threading.Event()
+
+    def hang(batches: object) -> list[Exception | None]:
+        answer.wait(60)
+        raise JournalUnavailable("too late")
+
+    monkeypatch.setattr(journal, "append_many", hang)
+    wait(lambda: None if world.marks else True, _PROMPT)
+    finished = driven.end(60)
+    assert finished.verdict is Verdict.ERROR
+    assert "does not answer" in finished.reason
+    answer.set()
