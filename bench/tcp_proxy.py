@@ -25,7 +25,7 @@ from bench import peers
 from bench.measure import percentile
 from bench.results import Aim, Figure
 from chaosrun.providers.host.client import Host
-from chaosrun.providers.host.proxy.control import Request
+from chaosrun.providers.host.proxy.messages import Request
 from chaosrun.providers.host.proxy.toxics import Toxic
 
 ASKED = 0.02
