@@ -20,7 +20,6 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
 import msgspec
 
@@ -28,9 +27,11 @@ import chaosrun
 from chaosrun import commands
 from chaosrun import events as e
 from chaosrun.clock import steady_clock
+from chaosrun.drive import Batch, Drive, Flight
 from chaosrun.errors import ChaosrunError, JournalUnavailable, SequenceTaken, TargetLocked
 from chaosrun.events import AnyEvent, Failure, Verdict
-from chaosrun.journal import Halt, Journal, Request
+from chaosrun.inbox import Asked, Ended, Heard, Inbox, Message, Written
+from chaosrun.journal import Journal
 from chaosrun.perform import Clock, Performer, failed
 from chaosrun.run import Run, decide, evolve, fold
 from chaosrun.run.effects import (
@@ -43,7 +44,7 @@ from chaosrun.run.effects import (
 )
 from chaosrun.spec import Experiment
 from chaosrun.units import JSON
-from chaosrun.workers import Job, Lane, Workers
+from chaosrun.workers import Lane, Workers
 
 Observer = Callable[[str, int, AnyEvent], None]
 """Called with (run, sequence, event) once the event is durable. Must be quick, must not raise."""
@@ -57,100 +58,6 @@ _LINGER = 5.0
 _NO_ANSWER_FROM_DISK = 12.0
 _JOURNAL_RETRY = 0.5
 _JOURNAL_PATIENCE = 15.0
-
-
-class Flight:
-    """An effect that was started and has not ended."""
-
-    __slots__ = ("cancellation", "deadline", "effect", "job", "started")
-
-    def __init__(self, effect: AnyEffect, started: float, deadline: float) -> None:
-        self.effect = effect
-        self.started = started
-        self.deadline = deadline
-        self.cancellation = commands.Cancellation()
-        self.job: Job | None = None
-
-
-class Drive:
-    """A run that this engine drives: its fold, what is not durable yet, what is in flight.
-
-    `ahead` is how many seconds the run's time is ahead of this engine's clock: a driver on a
-    machine whose clock was ahead has left it there, and a run's time never goes back.
-    """
-
-    __slots__ = (
-        "ahead", "durable", "flights", "given_up", "pending", "run", "unwritten_since",
-        "wake",
-    )  # fmt: skip
-
-    def __init__(self, run: Run, ahead: float = 0.0) -> None:
-        self.run = run
-        self.ahead = ahead
-        self.durable = run
-        self.pending: list[AnyEvent] = []
-        self.flights: dict[AnyEffect, Flight] = {}
-        self.given_up: set[Flight] = set()
-        self.wake = 0.0
-        self.unwritten_since: float | None = None
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """A message: an effect's event."""
-
-    run: str
-    flight: Flight
-    event: AnyEvent
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """A message: stop this run, or every run with `run` empty."""
-
-    run: str
-    verdict: Verdict
-    by: str
-    reason: str
-    signal: int = 0
-    halted: bool = False
-
-
-class Heard(msgspec.Struct, frozen=True):
-    """A message: the halt switch and new requests, or why they could not be read."""
-
-    halt: Halt | None
-    requests: list[Request]
-    error: str = ""
-
-
-class Batch:
-    """Events of one run that are being written."""
-
-    __slots__ = ("drive", "events", "run", "sequence")
-
-    def __init__(self, run: str, drive: Drive, events: list[AnyEvent]) -> None:
-        self.run = run
-        self.drive = drive
-        self.sequence = drive.durable.sequence
-        self.events = events
-
-
-class Written(msgspec.Struct, frozen=True):
-    """A message: what became of the batches handed to the writer."""
-
-    outcomes: list[tuple[Batch, Exception | None]]
-
-
-Message = Ended | Asked | Heard | Written
-
-
-class Inbox(Protocol):
-    """Where every message arrives; a SimpleQueue, or a simulated one."""
-
-    def put(self, message: Message, /) -> None: ...
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Message: ...
-
-    def get_nowait(self) -> Message: ...
 
 
 class Engine:

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from chaosrun import events as e
-from chaosrun.engine import Drive, Engine
+from chaosrun.drive import Drive
+from chaosrun.engine import Engine
 from chaosrun.errors import JournalUnavailable, SequenceTaken
 from chaosrun.events import AnyEvent, Verdict
 from chaosrun.journal import Halt

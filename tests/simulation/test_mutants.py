@@ -16,7 +16,8 @@ import pytest
 from msgspec.structs import replace
 
 from chaosrun import events as e
-from chaosrun.engine import Drive, Engine
+from chaosrun.drive import Drive
+from chaosrun.engine import Engine
 from chaosrun.events import AnyEvent, Verdict
 from chaosrun.run.effects import AnyEffect, Revert
 from chaosrun.run.state import Run

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import count
 from queue import Empty
 
-from chaosrun.engine import Message
+from chaosrun.inbox import Message
 from chaosrun.workers import Lane
 
 

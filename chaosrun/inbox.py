@@ -1,0 +1,57 @@
+"""What an engine waits for: every message comes to one inbox (law L5)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from chaosrun.drive import Batch, Flight
+from chaosrun.events import AnyEvent, Verdict
+from chaosrun.journal import Halt, Request
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A message: an effect's event."""
+
+    run: str
+    flight: Flight
+    event: AnyEvent
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A message: stop this run, or every run with `run` empty."""
+
+    run: str
+    verdict: Verdict
+    by: str
+    reason: str
+    signal: int = 0
+    halted: bool = False
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A message: the halt switch and new requests, or why they could not be read."""
+
+    halt: Halt | None
+    requests: list[Request]
+    error: str = ""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A message: what became of the batches handed to the writer."""
+
+    outcomes: list[tuple[Batch, Exception | None]]
+
+
+Message = Ended | Asked | Heard | Written
+
+
+class Inbox(Protocol):
+    """Where every message arrives; a SimpleQueue, or a simulated one."""
+
+    def put(self, message: Message, /) -> None: ...
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Message: ...
+
+    def get_nowait(self) -> Message: ...
