@@ -20,7 +20,7 @@ from typing import Any
 from chaosrun.journal import Journal, open_journal
 from chaosrun.providers.host import procfs
 from chaosrun.providers.host.client import Host
-from chaosrun.providers.host.proxy.control import Request
+from chaosrun.providers.host.proxy.messages import Request
 
 HOLD = 0.3
 VARIANTS = ("pause", "proxy", "command", "crash", "all at once", "one after another")
@@ -187,8 +187,9 @@ class World:
                     os.kill(each.pid, signal.SIGKILL)
         self._upstream.shutdown(socket.SHUT_RDWR)
         self._upstream.close()
-        for process in (self._proxy, *self._sleepers):
-            process.wait()
+        self._proxy.wait()
+        for sleeper in self._sleepers:
+            sleeper.wait()
         assert self._proxy.stdout is not None
         self._proxy.stdout.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -52,7 +53,7 @@ def test_a_toxic_ends_by_whichever_clock_comes_first(
 ) -> None:
     table, started, booted = Toxics(), time.time(), toxics.boot_time()
     table.set(toxic(seconds=60, latency=1.0))
-    monkeypatch.setattr(toxics.time, "time", lambda: started + wall)
+    monkeypatch.setattr(time, "time", lambda: started + wall)
     monkeypatch.setattr(toxics, "boot_time", lambda: booted + boot)
     assert table.expire() is over
     assert table.links["downstream"].clear is over
@@ -74,7 +75,7 @@ DEED = st.tuples(st.sampled_from(["send", "set", "clear", "wait"]), st.integers(
 @settings(max_examples=40)
 @given(st.lists(DEED, max_size=12), st.integers(1, 60_000))
 def test_bytes_keep_their_order_and_none_is_lost(
-    deeds: list[tuple[str, int, dict[str, object]]], size: int
+    deeds: list[tuple[str, int, dict[str, Any]]], size: int
 ) -> None:
     sent, heard, held = asyncio.run(asyncio.wait_for(_carry(deeds, size), 20))
     assert heard == sent
@@ -82,7 +83,7 @@ def test_bytes_keep_their_order_and_none_is_lost(
 
 
 async def _carry(
-    deeds: list[tuple[str, int, dict[str, object]]], size: int
+    deeds: list[tuple[str, int, dict[str, Any]]], size: int
 ) -> tuple[bytes, bytes, int]:
     table, held, sent = Toxics(), Held(), bytearray()
     with contextlib.ExitStack() as stack:
