@@ -8,7 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Annotated, Any, ClassVar, NoReturn, Self
+
+from msgspec import Meta
+
+SEEN_BY_OTHERS = "seenByOthers"
+"""Marks, in `Meta.extra`, a field that others can read while it is used: no secret stands there."""
+
+CommandLine = Annotated[
+    str | tuple[str, ...],
+    Meta(
+        description="A command: a text goes to `sh -c`, a list is run as it is",
+        examples=["systemctl stop cache", ["systemctl", "stop", "cache"]],
+        extra={SEEN_BY_OTHERS: True},
+    ),
+]
+"""A command. Lists of processes show it, so a secret goes into its environment (law L9)."""
 
 JSON = Any
 """Plain data: None, bool, int, float, str, and lists and string-keyed dicts of these."""

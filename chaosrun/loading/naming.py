@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -19,7 +19,7 @@ from chaosrun.fault import AnyFault, Reversal
 from chaosrun.loading.checks import items, text
 from chaosrun.loading.problems import Findings
 from chaosrun.loading.source import Path
-from chaosrun.units import JSON
+from chaosrun.units import JSON, SEEN_BY_OTHERS
 
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _EXPECTATIONS = {"steadyState": "expect", "abortWhen": "when"}
@@ -90,6 +90,7 @@ def _probe_arguments(
 def _arguments(
     arguments: dict[str, JSON], kind: type[Any], path: Path, named_at: int, findings: Findings
 ) -> None:
+    _keep_secret(arguments, kind, path, findings)
     try:
         from_plain(arguments, kind)
     except msgspec.ValidationError as error:
@@ -98,12 +99,44 @@ def _arguments(
         explain(arguments, kind, path, named_at, findings, str(error))
 
 
+def _keep_secret(
+    arguments: dict[str, JSON], kind: type[Any], path: Path, findings: Findings
+) -> None:
+    """Report secrets where others can read them while they are used (law L9)."""
+    if "${" not in str(arguments):
+        return
+    from chaosrun.loading.shape import fields_of, holds_reference  # only few files need it here
+
+    for field in fields_of(kind):
+        given = arguments.get(field.name)
+        if not (holds_reference(given) and _seen_by_others(field.kind)):
+            continue
+        for where, part in enumerate(given) if isinstance(given, list) else [(None, given)]:
+            if holds_reference(part):
+                findings.value(
+                    (*path, field.name) if where is None else (*path, field.name, where),
+                    "a secret in a command is seen in lists of processes",
+                    'give it in `env`, as in {TOKEN: "${secrets.token}"}, and write "$TOKEN"',
+                    code="secret-in-command",
+                )
+
+
+def _seen_by_others(kind: Any) -> bool:
+    """Whether a type, or a member of a union, is marked so."""
+    marked = any(
+        isinstance(meta, msgspec.Meta) and (meta.extra or {}).get(SEEN_BY_OTHERS)
+        for meta in getattr(kind, "__metadata__", ())
+    )
+    return marked or any(_seen_by_others(member) for member in get_args(kind))
+
+
 def _fault_arguments(
     step: dict[str, JSON], kind: type[AnyFault], path: Path, findings: Findings
 ) -> None:
     with_, target = (_with(step, key, path, findings) for key in ("with", TARGET))
     if with_ is None or target is None:
         return
+    _keep_secret(with_, kind, (*path, "with"), findings)
     error = ""
     try:
         if TARGET not in with_:

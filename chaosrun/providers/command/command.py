@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from chaosrun import commands
 from chaosrun.errors import Refused
-from chaosrun.units import Duration
+from chaosrun.units import CommandLine, Duration
 
 _NOT_RUN = (126, 127)
 """What a shell, env and ssh exit with when they cannot run the command. POSIX, XCU 2.8.2."""
@@ -25,7 +25,7 @@ class Command(
     """A command, and what it is given."""
 
     command: Annotated[
-        str | tuple[str, ...],
+        CommandLine,
         Meta(
             description="A line for `sh -c`, or a list: the program and its arguments",
             examples=["redis-cli ping", ["redis-cli", "ping"]],

@@ -17,16 +17,10 @@ from chaosrun.fault import Evidence, Fault, Hold
 from chaosrun.place import Place, still_here
 from chaosrun.providers.host.client import Host
 from chaosrun.targeting import Target
-from chaosrun.units import JSON, Duration
+from chaosrun.units import JSON, CommandLine, Duration
 
 _WRITTEN = "a text goes to `sh -c`, a list is run as it is"
-Words = Annotated[
-    str | tuple[str, ...],
-    Meta(
-        description=f"A command: {_WRITTEN}",
-        examples=["systemctl stop cache", ["systemctl", "stop", "cache"]],
-    ),
-]
+Words = CommandLine
 _SHOWN = 200
 _NOT_RUN = (126, 127)
 """What a shell ends with when it cannot run a command. POSIX, XCU 2.8.2."""
