@@ -52,7 +52,7 @@ readme-check: dev ## Fail when the README's tables are not what the code says
 	$(BIN)/python -m tools.readme check
 
 kills: dev ## The long lane of real kills: hundreds of runs killed at random moments
-	$(BIN)/python -m pytest -m kills $(ARGS)
+	CHAOSRUN_KILLS=$${CHAOSRUN_KILLS:-400} $(BIN)/python -m pytest -m kills $(ARGS)
 
 simulate-long: dev ## The long lane of the simulator
 	$(BIN)/python -m pytest -m long tests/simulation $(ARGS)
