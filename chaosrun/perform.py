@@ -8,7 +8,6 @@ Every exception becomes an event that says whether it may have happened; the one
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, cast
@@ -24,6 +23,7 @@ from chaosrun.events import AnyEvent, Failure, Outcome
 from chaosrun.fault import AnyFault, Hold
 from chaosrun.gate import Measured
 from chaosrun.journal import Journal
+from chaosrun.observed import brief, mentioned
 from chaosrun.probe import AnyProbe
 from chaosrun.run import Run
 from chaosrun.run.effects import (
@@ -43,8 +43,6 @@ from chaosrun.spec import Check, Guard
 from chaosrun.units import JSON
 
 Clock = Callable[[], float]
-_LONGEST_TEXT = 200
-_MOST_ITEMS = 20
 _USUAL_SECONDS = 10.0
 
 
@@ -216,11 +214,11 @@ class Performer:
             true, said = False, str(error)
         held = true is not guard
         if not held:
-            said = said or _mentioned(sampler.expression.text, plain)
+            said = said or mentioned(sampler.expression.text, plain)
         return e.Sampled(
             at=0, subject=effect.subject, name=effect.name, moment=effect.moment, began=began,
             outcome=Outcome.HELD if held else Outcome.BROKE,
-            result=_brief(plain), reason=said,
+            result=brief(plain), reason=said,
         )  # fmt: skip
 
     # --- what the effects need ----------------------------------------------------------
@@ -331,44 +329,3 @@ def _subject(run: Run, effect: Sample) -> Check | Guard:
 def _gate(written: dict[str, dict[str, JSON]]) -> tuple[str, dict[str, JSON]]:
     ((name, given),) = written.items()
     return name, given
-
-
-def _mentioned(text: str, result: JSON) -> str:
-    """The values that the expression speaks of: `status = 503, json.total = 7`."""
-    if not isinstance(result, dict):
-        return ""
-    found: dict[str, JSON] = {}
-    for path in re.findall(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", text):
-        name, value = _follow(path, result)
-        if name:
-            found[name] = value
-    if result.get("error"):
-        found["error"] = result["error"]
-    return ", ".join(f"{name} = {_shown(value)}" for name, value in found.items())
-
-
-def _follow(path: str, result: JSON) -> tuple[str, JSON]:
-    """How far a dotted path leads into the result, and what is there."""
-    walked: list[str] = []
-    for word in path.split("."):
-        if not isinstance(result, dict) or word not in result:
-            break
-        walked.append(word)
-        result = result[word]
-    return ".".join(walked), result
-
-
-def _shown(value: JSON) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
-
-
-def _brief(value: JSON) -> JSON:
-    """A result small enough to keep for every sample: long texts and lists are cut."""
-    if isinstance(value, str):
-        return _shown(value)
-    if isinstance(value, list | tuple):
-        return [_brief(item) for item in value[:_MOST_ITEMS]]
-    if isinstance(value, dict):
-        return {key: _brief(value[key]) for key in list(value)[:_MOST_ITEMS]}
-    return value

@@ -234,12 +234,13 @@ class Host:
 
     def end_pause(self, mark: str) -> None:
         """Make the watchdog continue its processes and end, and remove the word of it."""
-        for identity in self.watchdogs().get(mark, []):
-            self.send_signal(identity, signal.SIGTERM)
-            if not self.wait_gone(identity, _GONE_WITHIN):
-                self.send_signal(identity, signal.SIGKILL)
+        while found := self.watchdogs().get(mark, []):  # one may start while we look for it
+            for identity in found:
+                self.send_signal(identity, signal.SIGTERM)
                 if not self.wait_gone(identity, _GONE_WITHIN):
-                    raise Indeterminate("the watchdog of the pause does not end")
+                    self.send_signal(identity, signal.SIGKILL)
+                    if not self.wait_gone(identity, _GONE_WITHIN):
+                        raise Indeterminate("the watchdog of the pause does not end")
         runtime.remove_note(mark)
 
     def pauses(self) -> list[Hold]:

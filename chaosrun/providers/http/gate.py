@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta
 
+from chaosrun.codec import to_plain
 from chaosrun.gate import Gate, Measured
+from chaosrun.observed import mentioned
 from chaosrun.providers.http.probe import Response, response_of
 from chaosrun.units import JSON
 from chaosrun.web import Question
@@ -62,11 +64,7 @@ class HttpGate(Question, Gate["Client"], frozen=True, kw_only=True):
             )
         return Measured(
             open=expected.evaluate(response),
-            measured=f"status {response.status} in {_rounded(answer.seconds)}",
+            measured=mentioned(self.expect, to_plain(response)) or f"status = {response.status}",
             rule=self.expect,
             hint=self.hint,
         )
-
-
-def _rounded(seconds: float) -> str:
-    return f"{seconds:.2g}s" if seconds >= 1 else f"{seconds * 1000:.3g}ms"
