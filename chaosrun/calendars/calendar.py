@@ -130,7 +130,7 @@ class Calendar(Part, frozen=True, kw_only=True):
             but.append("company days")
         if self.freezes or self.icalendars:
             but.append("freezes")
-        return f"{week} in {self.timezone}" + (f", but for {' and '.join(but)}" if but else "")
+        return f"{week} in {self.timezone}" + (f", but for {', '.join(but)}" if but else "")
 
     def _closed_by(self, instant: datetime, zone: ZoneInfo) -> Iterator[str]:
         """Every rule that closes it at an instant, the weightiest first."""

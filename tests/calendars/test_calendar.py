@@ -52,7 +52,7 @@ def test_a_closed_calendar_says_what_time_it_is_there_the_rule_and_when_it_opens
     )
     assert found.rule == (
         "open sun-thu 09:00-17:00, thu 09:00-13:00 in Asia/Jerusalem, but for public holidays of "
-        "IL and company days and freezes"
+        "IL, company days, freezes"
     )
     assert found.hint == "it opens Tue 2026-12-01 09:00 in Asia/Jerusalem"
 
