@@ -23,8 +23,10 @@ from chaosrun.gate import Measured
 
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(([01]\d|2[0-3]):([0-5]\d)|24:00)")
 _DAY = timedelta(days=1)
-_AHEAD = 731
-"""How many days are looked through for the next change."""
+_AHEAD = 731 * _DAY
+"""How far is looked for the next change."""
+_SHOWN = 32 * _DAY
+"""How far is looked only to say when it closes: iCalendars take long to look through."""
 
 Minutes = tuple[int, int]
 
@@ -102,7 +104,7 @@ class Calendar(Part, frozen=True, kw_only=True):
         found, zone = self.opening(instant), self.zone
         here, rule = shown(instant, zone), f"open {self}"
         if found.open:
-            closes = self.next_close(instant)
+            closes = self.next_close(instant, _SHOWN)
             until = f"; it closes {shown(closes, zone)}" if closes else ""
             return Measured(open=True, measured=f"it is {here}{until}", rule=rule)
         opens = self.next_open(instant)
@@ -111,13 +113,13 @@ class Calendar(Part, frozen=True, kw_only=True):
             open=False, measured=f"it is {here}: {found.closed_by}", rule=rule, hint=hint
         )
 
-    def next_open(self, instant: datetime) -> datetime | None:
-        """The first instant, from this one on, at which it is open; None if not in two years."""
-        return self._next(utc(instant), opened=True)
+    def next_open(self, instant: datetime, within: timedelta = _AHEAD) -> datetime | None:
+        """The first instant, from this one on, at which it is open; None if not in that time."""
+        return self._next(utc(instant), within, opened=True)
 
-    def next_close(self, instant: datetime) -> datetime | None:
-        """The first instant, from this one on, at which it is closed; None if not in two years."""
-        return self._next(utc(instant), opened=False)
+    def next_close(self, instant: datetime, within: timedelta = _AHEAD) -> datetime | None:
+        """The first instant, from this one on, at which it is closed; None if not in that time."""
+        return self._next(utc(instant), within, opened=False)
 
     def __str__(self) -> str:
         week = ", ".join(self.days) + " " + ", ".join(self.hours)
@@ -159,14 +161,16 @@ class Calendar(Part, frozen=True, kw_only=True):
     def _hours_of(self, weekday: int) -> tuple[str, ...]:
         return self.hours_of.get(WEEK[weekday], self.hours)
 
-    def _next(self, instant: datetime, *, opened: bool) -> datetime | None:
+    def _next(self, instant: datetime, within: timedelta, *, opened: bool) -> datetime | None:
         if self.opening(instant).open is opened:
             return instant
-        for ahead in range(_AHEAD):
-            start = instant + ahead * _DAY
-            for point in self._points(start, start + _DAY):
+        start, latest = instant, instant + within
+        while start < latest:
+            end = min(start + _DAY, latest)
+            for point in self._points(start, end):
                 if self.opening(point).open is opened:
                     return point
+            start = end
         return None
 
     def _points(self, start: datetime, end: datetime) -> list[datetime]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import pytest
 
-from chaosrun.calendars import Calendar, Closure, PublicHolidays
+from chaosrun.calendars import Calendar, Closure, PublicHolidays, public_holidays
 from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import Refused
 from tests.calendars.oracle import at
@@ -152,3 +153,13 @@ def test_a_closure_over_the_new_year_closes_both_sides_of_it() -> None:
 def test_holidays_of_a_year_that_nobody_knows_are_refused() -> None:
     with pytest.raises(Refused, match="not known for 2150"):
         PublicHolidays(country="IL").on(at("2150-01-01").date())
+
+
+def test_without_the_library_holidays_a_calendar_with_holidays_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "holidays", None)  # as if it were not installed
+    public_holidays.check.cache_clear()
+    with pytest.raises(msgspec.ValidationError, match=r"pip install 'chaosrun\[calendars\]'"):
+        calendar()
+    assert not calendar(holidays=[]).opening(at("2026-11-27T10:00")).open

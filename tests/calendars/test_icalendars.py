@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from chaosrun.calendars import Calendar
@@ -114,3 +116,13 @@ def test_no_cut_through_a_calendar_is_taken_for_a_calendar_with_fewer_events() -
     for end in range(len(WHOLE) - len("\r\n")):
         with pytest.raises(Refused):
             check(WHOLE[:end])
+
+
+@pytest.mark.parametrize("library", ["icalendar", "recurring_ical_events"])
+def test_without_its_libraries_an_icalendar_is_refused(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
+    with pytest.raises(Refused) as caught:
+        check(icalendar("DTSTART:20261125T100000Z", f"COMMENT:{library}"))
+    assert caught.value.hint == "pip install 'chaosrun[calendars]'"

@@ -38,6 +38,8 @@ class Client:
     def read(self, path: str) -> str:
         """The text of a file. Raises Refused when it cannot be read."""
         try:
+            if Path(path).exists() and not Path(path).is_file():
+                raise Refused(f"the iCalendar {path} is not a file", hint=_HINT)
             with Path(path).open("rb") as file:
                 content = file.read(_LONGEST + 1)
         except (OSError, ValueError) as error:

@@ -17,8 +17,9 @@ def measure(calendar: Calendar, now: datetime, stays_open: Duration) -> Measured
     if not stays_open:
         return found
     found = replace(found, rule=f"{found.rule}; for {stays_open} more")
-    closes = calendar.next_close(now) if found.open else None
-    if closes is None or closes - now >= timedelta(seconds=stays_open.seconds):
+    lasting = timedelta(seconds=stays_open.seconds)
+    closes = calendar.next_close(now, lasting) if found.open else None
+    if closes is None or closes - now >= lasting:
         return found
     then = calendar.opening(closes).closed_by
     return replace(

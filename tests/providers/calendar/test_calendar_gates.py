@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from datetime import datetime
@@ -198,9 +199,11 @@ def test_a_file_that_cannot_be_read_is_a_freeze(content: bytes | None, tmp_path:
         freeze(TUESDAY, files=[str(path)])
 
 
-def test_a_folder_is_a_freeze(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="cannot read the iCalendar"):
-        freeze(TUESDAY, files=[str(tmp_path)])
+def test_what_is_no_file_is_a_freeze(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # to open it would take for ever
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(Refused, match="is not a file"):
+            freeze(TUESDAY, files=[str(path)])
 
 
 @pytest.mark.parametrize(
