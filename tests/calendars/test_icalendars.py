@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -68,6 +70,23 @@ def test_a_repeated_event_without_its_exception_closes_each_time() -> None:
     assert sorted(event.start for event in near) == [
         at("2026-10-20T14:00"), at("2026-11-03T15:00"), at("2026-11-10T15:00"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Berlin"])
+@pytest.mark.parametrize("ahead", range(-2, 3))
+def test_a_day_closes_from_midnight_to_midnight_wherever_it_is_looked_up(
+    zone: str, ahead: int
+) -> None:
+    edge = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=32 * 650)  # of what is read at once
+    day = (edge + timedelta(days=ahead)).date()
+    text = icalendar(f"DTSTART;VALUE=DATE:{day:%Y%m%d}")
+    calendar = Calendar(
+        timezone=zone, days=("mon-sun",), hours=("00:00-24:00",), icalendars=(text,)
+    )
+    for hour in range(-120, 120):
+        instant = edge + timedelta(hours=hour)
+        there = instant.astimezone(ZoneInfo(zone)).date()
+        assert calendar.opening(instant).open is (there != day)
 
 
 def test_a_cancelled_event_closes_nothing() -> None:

@@ -168,7 +168,7 @@ def test_no_freeze_may_begin_too_soon(tmp_path: Path) -> None:
         (200, b"<html>Sign in</html>", Refused),
         (200, ICALENDAR[:-40], Refused),
         (200, b"\xff\xfe", Refused),
-        (200, b" " * (4 * 1024 * 1024 + 1), Refused),
+        (200, ICALENDAR + b"\n" * (4 * 1024 * 1024) + ICALENDAR, Refused),
         (404, ICALENDAR, Refused),
         (204, b"", Refused),
         (503, ICALENDAR, Transient),

@@ -71,9 +71,11 @@ def serving(server: Fake) -> Iterator[Fake]:
     with server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join(5)
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join(5)
 
 
 class FakeAlertmanager(Fake):
