@@ -1,4 +1,4 @@
-"""HTTP: one answer, a load of them, and a gate."""
+"""HTTP: one answer, a load of them, and gates."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ provider = Provider(
     package=__name__,
     summary="Ask a server over HTTP, once or at a rate",
     probes={"http": "probe:HttpProbe", "http-load": "load:HttpLoad"},
-    gates={"http": "gate:HttpGate"},
+    gates={"http": "gate:HttpGate", "recent-deploy": "recent_deploy:RecentDeploy"},
     connect="client:connect",
 )
