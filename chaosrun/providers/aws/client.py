@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -116,13 +117,18 @@ class Aws:
 
     def _session(self, access: Access) -> Any:
         import boto3
+        import botocore.session
         from botocore.exceptions import BotoCoreError
 
         with self._lock:
             if access not in self._sessions:
                 try:
+                    inner = botocore.session.get_session()
+                    inner.register_component("data_loader", _descriptions())
                     session = boto3.Session(
-                        profile_name=access.profile or None, region_name=access.region or None
+                        botocore_session=inner,
+                        profile_name=access.profile or None,
+                        region_name=access.region or None,
                     )
                     if access.role:
                         session = self._assumed(session, access)
@@ -149,6 +155,7 @@ class Aws:
             extra["ExternalId"] = access.external_id
         fetcher = c.AssumeRoleCredentialFetcher(creator, source, access.role, extra_args=extra)
         inner = botocore.session.get_session()
+        inner.register_component("data_loader", _descriptions())
         inner._credentials = c.DeferredRefreshableCredentials(
             method="assume-role", refresh_using=fetcher.fetch_credentials
         )
@@ -211,6 +218,14 @@ def until(look: Callable[[], bool], said: str, seconds: float = _WAIT) -> None:
             raise Indeterminate(f"waited in vain: {said}")
         time.sleep(min(pause, max(0.0, end - time.monotonic())))
         pause = min(2 * pause, _LOOK_AGAIN)
+
+
+@cache
+def _descriptions() -> Any:
+    """The vendor's descriptions of its services: slow to read, and the same for every session."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def _settings(access: Access) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
+import json
 import logging
 import os
 import sys
 import urllib.request
+import zipfile
 from types import TracebackType
 from typing import Any, Self
 
@@ -59,6 +62,19 @@ def enter(cleanup: contextlib.ExitStack) -> None:
             cleanup.callback(os.environ.__setitem__, name, before)
 
 
+@functools.cache
+def _outside(name: str) -> Any:
+    import boto3
+
+    return boto3.client(
+        name,
+        region_name=REGION,
+        endpoint_url=endpoint(),
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+
+
 def _in_a_sweep() -> bool:
     """A sweep is nobody's fault: what it calls is no fault's to declare."""
     frame = sys._getframe()
@@ -73,21 +89,13 @@ class AwsLab(Lab):
     settles = 2.0
 
     def build(self, cleanup: contextlib.ExitStack) -> None:
-        import boto3
-
         enter(cleanup)
         self.calls: set[str] = set()
-        session = boto3.Session(region_name=REGION)
-        clients: dict[str, Any] = {}
-
-        def service(name: str) -> Any:
-            if name not in clients:
-                clients[name] = session.client(name)
-                cleanup.callback(clients[name].close)
-            return clients[name]
-
-        self.service = service
         self.made()
+
+    def service(self, name: str) -> Any:
+        """A client of our own, to make the world and to look at it."""
+        return _outside(name)
 
     def made(self) -> None:
         """Make the world."""
@@ -319,6 +327,110 @@ class RouteLab(AwsLab):
         return {"routes": sorted(routes), "tags": table["Tags"]}
 
 
+class BalancedLab(AwsLab):
+    """Three instances behind a load balancer. moto says that each is healthy, always."""
+
+    fault = "aws.elb-deregister"
+
+    def made(self) -> None:
+        made = self.network()
+        elb = self.service("elbv2")
+        self.arn = elb.create_target_group(
+            Name="shop", Protocol="HTTP", Port=80, VpcId=made["vpc"], TargetType="instance"
+        )["TargetGroups"][0]["TargetGroupArn"]
+        ids = [
+            *self.instances(made["a"], 2, app="balanced"),
+            *self.instances(made["b"], 1, app="balanced"),
+        ]
+        elb.register_targets(TargetGroupArn=self.arn, Targets=[{"Id": i, "Port": 80} for i in ids])
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"targetGroup": "shop", "pick": 2}}
+
+    def snapshot(self) -> JSON:
+        elb = self.service("elbv2")
+        health = elb.describe_target_health(TargetGroupArn=self.arn)["TargetHealthDescriptions"]
+        tags = elb.describe_tags(ResourceArns=[self.arn])["TagDescriptions"]
+        return {
+            "healthy": sorted([one["Target"]["Id"], one["Target"]["Port"]] for one in health),
+            "tags": [tag["Key"] for one in tags for tag in one["Tags"]],
+        }
+
+
+class ThrottleOfAFunctionThatMotoStillAnswersLab(AwsLab):
+    """A function without reserved concurrency. moto keeps the number, and does not act on it."""
+
+    fault = "aws.lambda-throttle"
+    before: int | None = None
+
+    def made(self) -> None:
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("code.py", "def handle(event, context): pass")
+        trust = {"Version": "2012-10-17", "Statement": []}
+        role = self.service("iam").create_role(
+            RoleName="shop", AssumeRolePolicyDocument=json.dumps(trust)
+        )["Role"]["Arn"]
+        self.arn = self.service("lambda").create_function(
+            FunctionName="shop",
+            Runtime="python3.12",
+            Role=role,
+            Handler="code.handle",
+            Code={"ZipFile": code.getvalue()},
+        )["FunctionArn"]
+        if self.before is not None:
+            self.service("lambda").put_function_concurrency(
+                FunctionName="shop", ReservedConcurrentExecutions=self.before
+            )
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"function": "shop"}}
+
+    def snapshot(self) -> JSON:
+        reserved = self.service("lambda").get_function_concurrency(FunctionName="shop")
+        return {
+            "reserved": reserved.get("ReservedConcurrentExecutions"),
+            "tags": self.service("lambda").list_tags(Resource=self.arn)["Tags"],
+        }
+
+
+class ThrottleOfAReservedFunctionLab(ThrottleOfAFunctionThatMotoStillAnswersLab):
+    """A function that had a number of its own."""
+
+    before = 7
+
+
+class FailoverLab(AwsLab):
+    """A cluster of a writer and two readers."""
+
+    fault = "aws.rds-failover"
+    found_by_sweep = False  # it heals by the failover itself, so nothing is left to find
+
+    def made(self) -> None:
+        rds = self.service("rds")
+        rds.create_db_cluster(
+            DBClusterIdentifier="shop",
+            Engine="aurora-mysql",
+            MasterUsername="root",
+            MasterUserPassword="long-enough",
+        )
+        for name in ("one", "two", "three"):
+            rds.create_db_instance(
+                DBInstanceIdentifier=name,
+                DBClusterIdentifier="shop",
+                Engine="aurora-mysql",
+                DBInstanceClass="db.r5.large",
+            )
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"cluster": "shop"}}
+
+    def snapshot(self) -> JSON:
+        (now,) = self.service("rds").describe_db_clusters(DBClusterIdentifier="shop")["DBClusters"]
+        writers = [one for one in now["DBClusterMembers"] if one["IsClusterWriter"]]
+        return {"status": now["Status"], "of": len(now["DBClusterMembers"]), "w": len(writers)}
+
+
 LABS: list[type[Lab]] = [
     StopLab,
     TerminateLab,
@@ -327,4 +439,8 @@ LABS: list[type[Lab]] = [
     SuspendLab,
     ZoneLab,
     RouteLab,
+    BalancedLab,
+    ThrottleOfAFunctionThatMotoStillAnswersLab,
+    ThrottleOfAReservedFunctionLab,
+    FailoverLab,
 ]
