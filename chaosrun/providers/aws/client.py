@@ -58,6 +58,11 @@ class Aws:
         for client in clients:
             client.close()
 
+    def configured(self) -> bool:
+        """Whether this machine has a Region or credentials for AWS at all."""
+        session = self._session(Access())
+        return bool(session.region_name) or session.get_credentials() is not None
+
     def settle(self, access: Access) -> Access:
         """The same access with its Region and account known. Raises Refused on a mismatch."""
         region = access.region or self._session(access).region_name or ""

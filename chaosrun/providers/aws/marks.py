@@ -52,7 +52,9 @@ def take(hold: Hold, client: Aws, ids: Sequence[str]) -> None:
 
 
 def find(client: Aws) -> tuple[Found, ...]:
-    """Each mark once, with all that bears it."""
+    """Each mark once, with all that bears it; none where AWS is not configured."""
+    if not client.configured():
+        return ()
     access = client.settle(Access())
     bearers = [*_of_ec2(client, access), *_of_others(client, access)]
     found: dict[str, list[str]] = {}

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from chaosrun.codec import from_plain
 from chaosrun.errors import ChaosrunError, Indeterminate, Refused, Transient
+from chaosrun.providers.aws import marks
 from chaosrun.providers.aws.access import Access
 from chaosrun.providers.aws.client import Aws, NotFound, until
 from chaosrun.providers.aws.ec2_stop import Ec2Stop
@@ -63,6 +64,17 @@ def test_no_region_and_no_profile_are_refused(aws: Aws, monkeypatch: pytest.Monk
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(Refused, match="no Region"):
         aws.settle(Access())
+
+
+def test_a_sweep_where_aws_is_not_configured_finds_nothing(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(Refused, match="no Region"):  # there are credentials, so it must be told
+        marks.find(aws)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    assert marks.find(Aws()) == ()
 
 
 def test_no_credentials_are_refused(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
