@@ -2,7 +2,7 @@
 
 access.py       which account and Region, by which credentials
 client.py       Aws: the only way to AWS
-instances.py  groups.py  target_groups.py   what a person means, and how it is now
+instances.py  groups.py  target_groups.py  functions.py  what a person means, and how it is now
 ec2_*.py  asg_*.py  az_outage.py ...   the faults
 alarms.py  metric.py  health.py  account.py   the probes and gates
 marks.py        the tag that faults leave, and the sweep that finds it
@@ -24,6 +24,7 @@ provider = Provider(
         "aws.ec2-stop": "ec2_stop:Ec2Stop",
         "aws.ec2-terminate": "ec2_terminate:Ec2Terminate",
         "aws.elb-deregister": "elb_deregister:ElbDeregister",
+        "aws.lambda-disable-trigger": "lambda_disable_trigger:LambdaDisableTrigger",
         "aws.lambda-throttle": "lambda_throttle:LambdaThrottle",
         "aws.rds-failover": "rds_failover:RdsFailover",
         "aws.route-blackhole": "route_blackhole:RouteBlackhole",

@@ -9,17 +9,11 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, iam, undo
+from chaosrun.providers.aws.access import Access, access_of, iam, undo
 from chaosrun.providers.aws.client import Aws
-from chaosrun.providers.aws.marks import value
+from chaosrun.providers.aws.functions import Function, mark, marked, unmark
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
-
-
-class Function(Access, frozen=True, kw_only=True):
-    """One Lambda function."""
-
-    function: Annotated[str, Meta(description="The function's name or ARN", min_length=1)]
 
 
 class LambdaThrottle(Fault[Aws], frozen=True, kw_only=True):
@@ -64,8 +58,7 @@ class LambdaThrottle(Fault[Aws], frozen=True, kw_only=True):
     @classmethod
     def inject(cls, hold: Hold, client: Aws) -> None:
         access, arn = access_of(hold), hold.targets[0].id
-        tag = {MARK_KEY: value(hold)}
-        client.call(access, "lambda", "tag_resource", Resource=arn, Tags=tag)
+        mark(hold, client, arn)
         client.call(
             access, "lambda", "put_function_concurrency",
             FunctionName=arn, ReservedConcurrentExecutions=hold.undo["wanted"],
@@ -82,8 +75,7 @@ class LambdaThrottle(Fault[Aws], frozen=True, kw_only=True):
                     access, "lambda", "put_function_concurrency",
                     FunctionName=arn, ReservedConcurrentExecutions=before,
                 )  # fmt: skip
-        if _marked(hold, client):
-            client.call(access, "lambda", "untag_resource", Resource=arn, TagKeys=[MARK_KEY])
+        unmark(hold, client, arn)
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Aws) -> Evidence:
@@ -92,13 +84,11 @@ class LambdaThrottle(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def restored(cls, hold: Hold, client: Aws) -> Evidence:
-        now, marked = (
-            _concurrency(client, access_of(hold), hold.targets[0].id),
-            _marked(hold, client),
-        )
+        now = _concurrency(client, access_of(hold), hold.targets[0].id)
+        tagged = marked(hold, client, hold.targets[0].id)
         return Evidence(
-            now == hold.undo["before"] and not marked,
-            _in_words(now) + ("; the function is still tagged" if marked else ""),
+            now == hold.undo["before"] and not tagged,
+            _in_words(now) + ("; the function is still tagged" if tagged else ""),
         )
 
 
@@ -106,12 +96,6 @@ def _concurrency(client: Aws, access: Access, arn: str) -> int | None:
     said = client.call(access, "lambda", "get_function_concurrency", FunctionName=arn)
     found: int | None = said.get("ReservedConcurrentExecutions")
     return found
-
-
-def _marked(hold: Hold, client: Aws) -> bool:
-    arn = hold.targets[0].id
-    tags = client.call(access_of(hold), "lambda", "list_tags", Resource=arn)["Tags"]
-    return bool(tags.get(MARK_KEY) == value(hold))
 
 
 def _in_words(now: int | None) -> str:

@@ -400,6 +400,31 @@ class ThrottleOfAReservedFunctionLab(ThrottleOfAFunctionThatMotoStillAnswersLab)
     before = 7
 
 
+class TriggerLab(ThrottleOfAFunctionThatMotoStillAnswersLab):
+    """A function that two queues feed, and a third one that is disabled and stays so."""
+
+    fault = "aws.lambda-disable-trigger"
+
+    def made(self) -> None:
+        super().made()
+        for number in range(3):
+            url = self.service("sqs").create_queue(QueueName=f"orders-{number}")["QueueUrl"]
+            arn = self.service("sqs").get_queue_attributes(
+                QueueUrl=url, AttributeNames=["QueueArn"]
+            )["Attributes"]["QueueArn"]
+            self.service("lambda").create_event_source_mapping(
+                EventSourceArn=arn, FunctionName="shop", Enabled=number < 2
+            )
+
+    def snapshot(self) -> JSON:
+        found = self.service("lambda").list_event_source_mappings(FunctionName="shop")
+        states = {one["UUID"]: one["State"] for one in found["EventSourceMappings"]}
+        return {
+            "states": states,
+            "tags": self.service("lambda").list_tags(Resource=self.arn)["Tags"],
+        }
+
+
 class FailoverLab(AwsLab):
     """A cluster of a writer and two readers."""
 
@@ -442,5 +467,6 @@ LABS: list[type[Lab]] = [
     BalancedLab,
     ThrottleOfAFunctionThatMotoStillAnswersLab,
     ThrottleOfAReservedFunctionLab,
+    TriggerLab,
     FailoverLab,
 ]

@@ -25,7 +25,7 @@ from tests.contract.labs.aws import (
     GroupLab,
     InstancesLab,
     RouteLab,
-    ThrottleOfAReservedFunctionLab,
+    TriggerLab,
     ZoneLab,
     _outside,
 )
@@ -43,7 +43,7 @@ class Shop(AwsLab):
         self.given: dict[str, str] = {"zone": f"{REGION}a", "hold": "1s"}
         for kind in (
             BalancedLab, FailoverLab, GroupLab, InstancesLab, RouteLab, ZoneLab,
-            ThrottleOfAReservedFunctionLab,
+            TriggerLab,
         ):  # fmt: skip
             part = kind()
             part.made()
