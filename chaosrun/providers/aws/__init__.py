@@ -1,0 +1,43 @@
+"""AWS: instances, Auto Scaling groups, zones and routes; alarms and metrics.
+
+access.py       which account and Region, by which credentials
+client.py       Aws: the only way to AWS
+instances.py  groups.py  target_groups.py  functions.py  what a person means, and how it is now
+ec2_*.py  asg_*.py  az_outage.py ...   the faults
+alarms.py  metric.py  health.py  account.py   the probes and gates
+marks.py        the tag that faults leave, and the sweep that finds it
+"""
+
+from __future__ import annotations
+
+from chaosrun.discovery import Provider
+
+provider = Provider(
+    name="aws",
+    package=__name__,
+    summary="Instances, groups, zones, routes, load balancers, databases and functions on AWS",
+    faults={
+        "aws.asg-suspend": "asg_suspend:AsgSuspend",
+        "aws.asg-terminate": "asg_terminate:AsgTerminate",
+        "aws.az-outage": "az_outage:AzOutage",
+        "aws.ec2-isolate": "ec2_isolate:Ec2Isolate",
+        "aws.ec2-stop": "ec2_stop:Ec2Stop",
+        "aws.ec2-terminate": "ec2_terminate:Ec2Terminate",
+        "aws.elb-deregister": "elb_deregister:ElbDeregister",
+        "aws.lambda-disable-trigger": "lambda_disable_trigger:LambdaDisableTrigger",
+        "aws.lambda-throttle": "lambda_throttle:LambdaThrottle",
+        "aws.rds-failover": "rds_failover:RdsFailover",
+        "aws.route-blackhole": "route_blackhole:RouteBlackhole",
+    },
+    probes={
+        "aws.alarm": "alarms:AlarmProbe",
+        "aws.asg-health": "health:GroupProbe",
+        "aws.cloudwatch-metric": "metric:MetricProbe",
+        "aws.target-health": "health:TargetProbe",
+    },
+    gates={"aws.account": "account:Account", "aws.alarms-ok": "alarms:AlarmsOk"},
+    connect="client:connect",
+    sweep="marks:find",
+    needs=("boto3",),
+    extra="aws",
+)

@@ -1,0 +1,74 @@
+"""Which account and Region is meant, and by which credentials. Plain data, kept in the hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from chaosrun.codec import from_plain, to_plain
+from chaosrun.fault import Hold, Permission
+from chaosrun.network import has_reference
+
+MARK_KEY = "chaosrun:mark"
+"""The key of the tag that faults leave."""
+
+
+class Access(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename="camel",
+):
+    """How AWS is reached; without any of these, as the AWS command line would."""
+
+    region: Annotated[str, Meta(description="The Region; else that of the profile")] = ""
+    account: Annotated[
+        str, Meta(description="The account that is meant: with any other, nothing is done")
+    ] = ""
+    profile: Annotated[str, Meta(description="A profile of the AWS configuration")] = ""
+    role: Annotated[str, Meta(description="The ARN of a role to assume")] = ""
+    external_id: Annotated[str, Meta(description="The external id that the role asks for")] = ""
+    endpoint: Annotated[
+        str, Meta(description="A URL to call in place of AWS'; else that of AWS_ENDPOINT_URL")
+    ] = ""
+
+    def __post_init__(self) -> None:
+        if self.account and not has_reference(self.account):
+            digits = self.account.isascii() and self.account.isdigit()
+            if not digits or len(self.account) != 12:
+                raise ValueError(f"an account id has 12 digits: {self.account!r}")
+        if self.external_id and not self.role:
+            raise ValueError("externalId is for a role to assume: give `role` too")
+
+    def access(self) -> Access:
+        """These fields alone, of whatever has them."""
+        return Access(
+            region=self.region,
+            account=self.account,
+            profile=self.profile,
+            role=self.role,
+            external_id=self.external_id,
+            endpoint=self.endpoint,
+        )
+
+
+def undo(access: Access, **more: Any) -> dict[str, Any]:
+    """What the way back needs: the account and Region it was planned in, and `more`."""
+    return {"access": to_plain(access), **more}
+
+
+def access_of(hold: Hold) -> Access:
+    """The account and Region that a hold was planned in."""
+    return from_plain(hold.undo["access"], Access)
+
+
+def iam(*actions: str) -> tuple[Permission, ...]:
+    """IAM actions as permissions, and the one that tells which account it is."""
+    return tuple(
+        Permission(system="iam", action=action, resource="*")
+        for action in sorted({*actions, "sts:GetCallerIdentity"})
+    )

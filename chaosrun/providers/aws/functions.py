@@ -1,0 +1,36 @@
+"""Lambda functions: which one a person means, and the tag that a fault leaves on it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from chaosrun.fault import Hold
+from chaosrun.providers.aws.access import MARK_KEY, Access, access_of
+from chaosrun.providers.aws.client import Aws
+from chaosrun.providers.aws.marks import value
+
+
+class Function(Access, frozen=True, kw_only=True):
+    """One Lambda function."""
+
+    function: Annotated[str, Meta(description="The function's name or ARN", min_length=1)]
+
+
+def mark(hold: Hold, client: Aws, arn: str) -> None:
+    """Tag the function."""
+    tag = {MARK_KEY: value(hold)}
+    client.call(access_of(hold), "lambda", "tag_resource", Resource=arn, Tags=tag)
+
+
+def marked(hold: Hold, client: Aws, arn: str) -> bool:
+    """Whether the function has our tag, and not another's."""
+    tags = client.call(access_of(hold), "lambda", "list_tags", Resource=arn)["Tags"]
+    return bool(tags.get(MARK_KEY) == value(hold))
+
+
+def unmark(hold: Hold, client: Aws, arn: str) -> None:
+    """Take our tag, and no other, from the function."""
+    if marked(hold, client, arn):
+        client.call(access_of(hold), "lambda", "untag_resource", Resource=arn, TagKeys=[MARK_KEY])

@@ -1,0 +1,147 @@
+"""The probe `aws.cloudwatch-metric`: the newest value of a metric, or of math over metrics.
+
+Law (L6): one metric, one number. Where there is none the sample is unknown, unless the
+check says what no data means.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from chaosrun.errors import Transient
+from chaosrun.probe import Probe
+from chaosrun.providers.aws.access import Access
+from chaosrun.providers.aws.client import Aws
+from chaosrun.units import JSON, Duration
+
+
+class MetricValue(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the metric said."""
+
+    value: Annotated[float, Meta(description="The newest value")]
+    values: Annotated[list[float], Meta(description="All values of the range, oldest first")]
+    age: Annotated[Duration, Meta(description="How long ago the newest value's period began")]
+    empty: Annotated[bool, Meta(description="Whether there was none, and `value` is `noData`")]
+
+
+class Metric(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename="camel",
+):
+    """One metric and its statistic."""
+
+    namespace: Annotated[str, Meta(examples=["AWS/ApplicationELB"], min_length=1)]
+    metric: Annotated[str, Meta(examples=["HTTPCode_Target_5XX_Count"], min_length=1)]
+    dimensions: dict[str, str] = {}
+    statistic: Annotated[
+        str, Meta(description="Average, Sum, Minimum, Maximum, SampleCount, p99, ...")
+    ] = "Average"
+
+
+class MetricProbe(Access, Probe[Aws, MetricValue], frozen=True, kw_only=True):
+    """Asks CloudWatch for a metric, or for math over several.
+
+    CloudWatch is late by a minute or more, so its newest value tells of the past.
+    """
+
+    name: ClassVar[str] = "aws.cloudwatch-metric"
+    Result = MetricValue
+    example: ClassVar[dict[str, JSON]] = {
+        "with": {
+            "metrics": {
+                "errors": {
+                    "namespace": "AWS/ApplicationELB",
+                    "metric": "HTTPCode_Target_5XX_Count",
+                    "dimensions": {"LoadBalancer": "app/checkout/0a1b2c3d4e5f6071"},
+                    "statistic": "Sum",
+                }
+            },
+            "noData": 0,
+        },
+        "expect": "value < 10.0",
+    }
+
+    metrics: Annotated[
+        dict[str, Metric], Meta(description="Metrics, each under a name for `math`", min_length=1)
+    ]
+    math: Annotated[
+        str, Meta(description="CloudWatch's metric math", examples=["100 * errors / requests"])
+    ] = ""
+    period: Annotated[Duration, Meta(description="The length of one value's period")] = Duration(60)
+    range: Annotated[Duration, Meta(description="How far back to look")] = Duration(300)
+    no_data: Annotated[float | None, Meta(description="The value that no data stands for")] = None
+    timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.math and len(self.metrics) != 1:
+            raise ValueError("several metrics need `math`, which makes one number of them")
+        for name in self.metrics:
+            if not (name.isidentifier() and name.isascii() and name[0].islower()):
+                raise ValueError(f"a metric's name begins with a small letter: {name!r}")
+        seconds = self.period.seconds
+        if seconds not in (1, 5, 10, 20, 30) and (seconds < 60 or seconds % 60):
+            raise ValueError("a period is 1s, 5s, 10s, 20s, 30s or whole minutes")
+        if self.range < self.period:
+            raise ValueError("the range is shorter than a period")
+
+    def observe(self, client: Aws) -> MetricValue:
+        now = datetime.now(UTC)
+        found = client.pages(
+            client.settle(self.access()), "cloudwatch", "get_metric_data", "MetricDataResults",
+            MetricDataQueries=self._queries(),
+            StartTime=now - timedelta(seconds=self.range.seconds),
+            EndTime=now + timedelta(seconds=self.period.seconds),  # the period that is not over
+            ScanBy="TimestampAscending",
+        )  # fmt: skip
+        numbers = sorted(
+            (when, float(value))
+            for one in found
+            for when, value in zip(one["Timestamps"], one["Values"], strict=True)
+            if math.isfinite(value)
+        )
+        if not numbers:
+            if self.no_data is None:
+                raise Transient("CloudWatch has no data", hint="look further back, or say `noData`")
+            age = Duration(self.range.seconds)
+            return MetricValue(value=self.no_data, values=[], age=age, empty=True)
+        newest = numbers[-1][0].timestamp()
+        return MetricValue(
+            value=numbers[-1][1],
+            values=[number for _, number in numbers],
+            age=Duration(max(0.0, now.timestamp() - newest)),
+            empty=False,
+        )
+
+    def _queries(self) -> list[dict[str, Any]]:
+        queries: list[dict[str, Any]] = [
+            {
+                "Id": name,
+                "ReturnData": not self.math,
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": one.namespace,
+                        "MetricName": one.metric,
+                        "Dimensions": [
+                            {"Name": key, "Value": value}
+                            for key, value in sorted(one.dimensions.items())
+                        ],
+                    },
+                    "Period": int(self.period.seconds),
+                    "Stat": one.statistic,
+                },
+            }
+            for name, one in sorted(self.metrics.items())
+        ]
+        if self.math:
+            queries.append({"Id": "chaosrun_math", "Expression": self.math, "ReturnData": True})
+        return queries

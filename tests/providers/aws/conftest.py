@@ -1,0 +1,32 @@
+"""An AWS to harm, by moto over real HTTP, and a client of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from chaosrun.providers.aws.client import Aws
+from tests.contract.labs.aws import GroupLab, enter
+
+
+@pytest.fixture
+def aws() -> Iterator[Aws]:
+    with contextlib.ExitStack() as cleanup:
+        enter(cleanup)
+        client = Aws()
+        cleanup.callback(client.close)
+        yield client
+
+
+class Shop(GroupLab):
+    """A group of three, as the experiments know it."""
+
+    fault = "aws.asg-terminate"
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    with Shop() as lab:
+        yield lab
