@@ -57,6 +57,7 @@ _CANCEL_GRACE = 2.0
 _LINGER = 5.0
 _NO_ANSWER_FROM_DISK = 12.0
 _JOURNAL_RETRY = 0.5
+_GATHER = 0.02
 _JOURNAL_PATIENCE = 15.0
 
 
@@ -88,6 +89,8 @@ class Engine:
         self._deadlines: list[tuple[float, int, str, Flight]] = []
         self._writing = False
         self._write_by = 0.0
+        self._write_at = 0.0
+        self._hurry = False
         self._retry_at = 0.0
         self._results: dict[str, e.Finished] = {}
         self._listen_at = 0.0
@@ -201,7 +204,7 @@ class Engine:
         if self._deadlines:
             times.append(self._deadlines[0][0])
         if self._unwritten and not self._writing:
-            times.append(self._retry_at)
+            times.append(self._next_write)
         if self._workers.unblock():
             times.append(self._clock() + _UNBLOCK)
         wait = 0.0 if self._dirty else max(0.0, min(times) - self._clock())
@@ -250,6 +253,7 @@ class Engine:
         drive.run = evolve(drive.run, event)
         drive.pending.append(event)
         self._unwritten[name] = None
+        self._hurry = self._hurry or not isinstance(event, e.Sampled)
         self._dirty[name] = None
 
     def _take_up_late(self) -> None:
@@ -344,9 +348,15 @@ class Engine:
 
     # --- the journal ------------------------------------------------------------------------
 
+    @property
+    def _next_write(self) -> float:
+        return self._retry_at if self._hurry else max(self._retry_at, self._write_at)
+
     def _write(self) -> None:
-        if self._writing or self._clock() < self._retry_at:
+        """Write what is known now; where nothing waits for it, a moment's worth at once."""
+        if self._writing or self._clock() < self._next_write:
             return
+        self._hurry = False
         drives = [(name, self._drives[name]) for name in self._unwritten if name in self._drives]
         self._unwritten.clear()
         batch = [Batch(n, d, list(d.pending)) for n, d in drives if d.pending]
@@ -377,6 +387,7 @@ class Engine:
 
     def _written(self, message: Written) -> None:
         self._writing = False
+        self._write_at = self._clock() + _GATHER
         for batch, error in message.outcomes:
             name, drive, count = batch.run, batch.drive, len(batch.events)
             if self._drives.get(name) is not drive:

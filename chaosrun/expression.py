@@ -32,6 +32,7 @@ TOKEN = re.compile(
     |(?P<operator>&&|\|\||[<>=!]=|\S)""",
     re.VERBOSE | re.DOTALL,
 )
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 
@@ -66,16 +67,17 @@ class Threshold(NamedTuple):
 class Expression:
     """A compiled expectation."""
 
-    __slots__ = ("_program", "text")
+    __slots__ = ("_names", "_program", "text")
 
     def __init__(self, text: str, program: Any) -> None:
         self.text = text
         self._program = program
+        self._names = frozenset(_NAME.findall(text))
 
     def evaluate(self, result: msgspec.Struct) -> bool:
         """Whether it holds for that result. Raises Refused when the result does not say."""
         try:
-            value = self._program.eval(data=dict(_values(result)))
+            value = self._program.eval(data=dict(_values(result, self._names)))
             plain = value.value()
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:
             raise Refused(f"`{self.text}` cannot be decided: {error}") from None
@@ -218,12 +220,17 @@ def _cel_type(kind: Any) -> Any:
     return simple.get(kind, cel.Type.DYN)
 
 
-def _values(result: msgspec.Struct, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _values(
+    result: msgspec.Struct, names: frozenset[str], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """The variables that an expression with these names in it can ask for."""
     for field, key in zip(result.__struct_fields__, result.__struct_encode_fields__, strict=True):
+        if key not in names:
+            continue
         value = getattr(result, field)
         yield prefix + key, _value(value)
         if isinstance(value, msgspec.Struct):
-            yield from _values(value, f"{prefix}{key}.")
+            yield from _values(value, names, f"{prefix}{key}.")
 
 
 def _value(value: Any) -> Any:
