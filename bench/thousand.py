@@ -93,7 +93,8 @@ def drive(url: str, directory: Path) -> dict[str, object]:
     engine.close()
     journal.close()
     pairs = [pair for times in began.values() for pair in pairwise(times)]
-    all_hold = [(a, b) for a, b in pairs if max(seen) < a and b < min(reverted)]
+    settled = max(seen) + 1  # one more sample of each
+    all_hold = [(a, b) for a, b in pairs if settled < a and b < min(reverted)]
     return {
         "verdicts": Counter(finished.verdict.value for finished in ended.values()),
         "samples": len(all_hold),
