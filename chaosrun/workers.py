@@ -18,7 +18,7 @@ _GIVEN_UP_AT_MOST = 512
 _FEW = 8
 """Threads that short reads are shared by: more would only fight for the interpreter's lock."""
 _STALLED = 0.05
-"""Seconds without a thread taking work after which the others are taken to hang."""
+"""Seconds that work may wait before one more thread helps."""
 
 
 class Lane(Enum):
@@ -33,12 +33,13 @@ class Lane(Enum):
 class Job:
     """One piece of work. `give_up()` when nobody waits for it any longer."""
 
-    __slots__ = ("_lane", "_lock", "_state", "work")
+    __slots__ = ("_lane", "_lock", "_state", "since", "work")
 
     def __init__(self, work: Callable[[], None], lane: _Lane) -> None:
         self.work = work
         self._lane = lane
         self._state = "waiting"
+        self.since = time.monotonic()
         self._lock = threading.Lock()
 
     def begin(self) -> bool:
@@ -108,6 +109,14 @@ class _Lane:
             if self._lost <= _GIVEN_UP_AT_MOST and self._busy > self._threads:
                 self._spawn()
 
+    def _take(self, job: Job) -> None:
+        """Note that work goes on; when it had to wait for long, let one more thread help."""
+        self._taken_at = time.monotonic()
+        if self._taken_at - job.since > _STALLED:
+            with self._lock:
+                if self._busy > self._threads and self._threads < self._most:
+                    self._spawn()
+
     def close(self) -> None:
         with self._lock:
             for _ in range(self._threads):
@@ -120,7 +129,7 @@ class _Lane:
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
-            self._taken_at = time.monotonic()
+            self._take(job)
             if job.begin():
                 job.work()
                 if not job.end():
