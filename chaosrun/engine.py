@@ -556,4 +556,4 @@ def new_run_id(now: float) -> str:
     import time
 
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
-    return f"{stamp}-{uuid.uuid4().hex[:6]}"
+    return f"{stamp}-{uuid.uuid4().hex[:10]}"
