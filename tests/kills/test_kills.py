@@ -100,11 +100,12 @@ def test_what_the_target_ends_is_over_at_the_deadline_without_recovery(repeat: R
 
 
 def test_kills_hit_every_part_of_a_run(counted: Counter[str]) -> None:
-    wanted = {"start-up", "injecting", "holding"}
+    said = f"{counted}; CHAOSRUN_KILLS_SEED={SEED}"
     if counted.total() >= 200:
-        wanted |= {"gates", "baseline", "between leases", "reverting", "finished"}
-    if counted.total() >= 30:  # not when a single test was chosen
-        assert not wanted - set(counted), f"{counted}; CHAOSRUN_KILLS_SEED={SEED}"
+        wanted = {"start-up", "injecting", "holding", "gates", "baseline", "between leases"}
+        assert not (wanted | {"reverting", "finished"}) - set(counted), said
+    elif counted.total() >= 30:  # too few to hit each part for certain; not all may be in one
+        assert len(counted) >= 4, said
 
 
 def _kill_and_recover(world: World, rng: random.Random) -> str:
