@@ -33,7 +33,7 @@ SIGN = ("-m", "chaosrun.mechanisms")
 """What the command line of one that holds a harm has, then `hold` or `run`, then the mark."""
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-_LOOK_AT_CLOCK = 1.0
+_LOOK_AT_CLOCK = 0.5
 _ENDS_WITHIN = 10.0
 _GONE_WITHIN = 2.0
 _HELD_WITHIN = 0.1
@@ -89,6 +89,8 @@ def _hold(order: Order, harm: Harm, note: Held, left: Callable[[], float], say: 
         say(answer)
         while (rest := left()) > 0:
             if signal.sigtimedwait(ENDING, min(rest, _LOOK_AT_CLOCK)) is not None:
+                break
+            if harm.ends_with_workers and here.lost_worker():
                 break
     _remove_until_gone(harm, here)
     systemd.disarm(armed)
