@@ -80,6 +80,10 @@ class Host:
         """Those of `pids` that listen on a TCP port."""
         return procfs.listeners(port, pids)
 
+    def cgroups(self, pid: int) -> set[str]:
+        """The paths of the control groups that a process is in."""
+        return procfs.cgroups(pid)
+
     def untouchable(self, found: Sequence[Process]) -> dict[int, str]:
         """Those of the processes that may never be touched, with the reason."""
         line = procfs.ancestors()
