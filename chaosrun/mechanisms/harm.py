@@ -34,6 +34,14 @@ HARMS: dict[str, str] = {
     "partition": "chaosrun.mechanisms.partition:Partition",
     "queue": "chaosrun.mechanisms.queue:Queue",
     "tun": "chaosrun.mechanisms.tun:Tun",
+    "cpu": "chaosrun.mechanisms.pressure:Cpu",
+    "memory": "chaosrun.mechanisms.pressure:Memory",
+    "io": "chaosrun.mechanisms.pressure:Io",
+    "disk": "chaosrun.mechanisms.pressure:Disk",
+    "files": "chaosrun.mechanisms.pressure:Files",
+    "tasks": "chaosrun.mechanisms.pressure:Tasks",
+    "open-limit": "chaosrun.mechanisms.open_limit:OpenLimit",
+    "clock": "chaosrun.mechanisms.clock:Clock",
 }
 """Where each kind of harm is: its tag as `module:Class`. Imported when an order names it."""
 
