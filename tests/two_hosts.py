@@ -25,7 +25,10 @@ from chaosrun.units import JSON
 
 Side = Literal["a", "b"]
 _NEW_NETWORK = 0x40000000
-_WITHIN = 10.0
+_WITHIN = 20.0
+_NEXT = "--next--"
+_HELLO = b"hello"
+_RECEIVE_BUFFER_FORCE = 33  # SO_RCVBUFFORCE, socket(7)
 
 
 def sh(*words: str) -> str:
@@ -93,7 +96,9 @@ class TwoHosts:
             "ingress": "tc filter show dev e0 ingress", "filters": "tc filter show dev e0",
             "classes": "tc class show dev e0", "tables": "nft list ruleset",
         }  # fmt: skip
-        return {name: self.exec(side, *words.split()) for name, words in shown.items()}
+        script = "; ".join(f"{words} || exit 1; echo {_NEXT}" for words in shown.values())
+        parts = self.exec(side, "sh", "-c", script).split(f"{_NEXT}\n")
+        return dict(zip(shown, parts, strict=False))
 
     @contextlib.contextmanager
     def on(self, side: Side) -> Iterator[None]:
@@ -111,7 +116,7 @@ class TwoHosts:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with self.on(side):
             sock = socket.socket(family, socket.SOCK_DGRAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 2**20)
+        sock.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER_FORCE, 16 * 2**20)
         sock.bind((address, port))
         return sock
 
@@ -159,6 +164,12 @@ class TwoHosts:
             self._udp("b" if sink == "b" else "a", addresses[sink]) as there,
             self._udp("a" if source == "a" else "b", addresses[source]) as here,
         ):
+            there.settimeout(0.1)
+            for _ in range(10):  # until they know each other: the first packets wait for that
+                with contextlib.suppress(TimeoutError, PermissionError):
+                    here.sendto(_HELLO, there.getsockname()[:2])
+                    there.recv(64)
+                    break
             for number in range(count):
                 with contextlib.suppress(PermissionError):  # dropped where it was sent
                     here.sendto(b"%08d" % number + bytes(size - 8), there.getsockname()[:2])
@@ -168,7 +179,7 @@ class TwoHosts:
             with contextlib.suppress(TimeoutError):
                 while True:
                     found.append(there.recv(2048))
-        return found
+        return [packet for packet in found if packet != _HELLO]
 
     def transfer(self, size: int, *, back: bool = False) -> float:
         """Bytes per second of a TCP connection from a to b, or back."""
