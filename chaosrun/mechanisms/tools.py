@@ -15,7 +15,8 @@ from chaosrun.units import JSON
 
 _WITHIN = 10.0
 _PACKAGES = {"tc": "iproute2", "ip": "iproute2", "nft": "nftables"}
-_PLACES = "/usr/sbin:/sbin:/usr/bin:/bin"
+PLACES = "/usr/sbin:/sbin:/usr/bin:/bin"
+"""Where they are, whatever PATH says."""
 
 
 class Failed(Refused):
@@ -26,7 +27,7 @@ class Failed(Refused):
 
 def run(words: Sequence[str], *, stdin: str = "") -> str:
     """What the program wrote. Raises Failed with what it said, Refused, and Indeterminate."""
-    path = os.pathsep.join((os.environ.get("PATH", ""), _PLACES))
+    path = os.pathsep.join((os.environ.get("PATH", ""), PLACES))
     try:
         done = subprocess.run(
             list(words), input=stdin, capture_output=True, text=True, timeout=_WITHIN,

@@ -23,6 +23,7 @@ provider = Provider(
         "host.command": "command:Command",
         "host.cpu": "cpu:Cpu",
         "host.disk-fill": "disk_fill:DiskFill",
+        "host.dns": "dns:Dns",
         "host.fd": "fd:Fd",
         "host.io": "io:Io",
         "host.memory": "memory:Memory",

@@ -24,7 +24,7 @@ from chaosrun import commands, procfs
 from chaosrun.codec import to_json
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.fault import Hold
-from chaosrun.mechanisms import asking, worker
+from chaosrun.mechanisms import asking, dns, worker
 from chaosrun.mechanisms.harm import WORKER, Order, Seen
 from chaosrun.mechanisms.supervisor import held_by
 from chaosrun.place import Place, here
@@ -206,6 +206,10 @@ class Host:
             return None
         except (OSError, UnicodeDecodeError) as error:
             raise Refused(f"cannot read {path}: {error}") from None
+
+    def name_servers(self, path: str) -> list[str]:
+        """The name servers in a resolv.conf(5); none where there is no such file."""
+        return dns.servers_of(path)
 
     # Signals
 

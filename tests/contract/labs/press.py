@@ -17,7 +17,7 @@ from chaosrun.fault import Hold
 from chaosrun.mechanisms import worker
 from chaosrun.testing import Lab
 from chaosrun.units import JSON
-from tests import control_groups
+from tests import control_groups, two_hosts
 from tests.contract.labs.host import directory_of_ours, with_word
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
@@ -205,6 +205,31 @@ class ClockLab(PressLab):
         return {**super().snapshot(), "clock": said}
 
 
+class DnsLab(PressLab):
+    """A host that looks names up at another: one of them is no longer found."""
+
+    fault = "host.dns"
+
+    def build(self, cleanup: contextlib.ExitStack) -> None:
+        super().build(cleanup)
+        self.hosts = cleanup.enter_context(two_hosts.made())
+        cleanup.enter_context(self.hosts.program(self.hosts.far, two_hosts.NAME_SERVER))
+        self.asker = cleanup.enter_context(self.hosts.program(self.hosts.near, two_hosts.ASKER))
+
+    def arguments(self) -> dict[str, JSON]:
+        return {
+            "target": {"namespace": self.hosts.near},
+            "with": {"names": ["db.example"], "answer": "nxdomain", "servers": ["10.77.0.2"]},
+        }
+
+    def snapshot(self) -> JSON:
+        names = ("db.example", "other.example")
+        answers = [self.asker.ask(f"10.77.0.2 53 {name} A udp").split()[0] for name in names]
+        tables = self.hosts.rules(self.hosts.near).count("table inet chaosrun_")
+        return {**super().snapshot(), "answers": answers, "tables": tables}
+
+
 LABS: list[type[Lab]] = [
     CpuLab, MemoryLab, IoLab, DiskFillLab, FdLab, OpenFilesLab, PidsLab, ClockLab,
+    DnsLab,
 ]  # fmt: skip
