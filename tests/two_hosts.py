@@ -146,3 +146,52 @@ for line in sys.stdin:
     print(",".join(words), round(time.monotonic() - began, 3), flush=True)
 """
 """Looks names up as it is told: `SERVER PORT NAME KIND udp|tcp`; says the answer and how long."""
+
+
+WEB_SERVER = """
+import http.server, socket, sys
+class Page(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        said = f"{self.command} {self.path} {self.headers.get('X-Own', '-')}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.send_header("X-Case", "Kept")
+        self.end_headers()
+        self.wfile.write(said)
+    do_POST = do_GET
+    def log_message(self, *_):
+        pass
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+    daemon_threads = True
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+server = Server(("::", int(sys.argv[1])), Page)
+print("ready", flush=True)
+server.serve_forever()
+"""
+"""A web server on every address; says what was asked for."""
+
+BROWSER = """
+import http.client, json, sys, time
+print("ready", flush=True)
+for line in sys.stdin:
+    asked = json.loads(line)
+    connection = http.client.HTTPConnection(asked["host"], asked["port"], timeout=5)
+    began = time.monotonic()
+    try:
+        connection.request(asked.get("method", "GET"), asked["path"],
+                           headers=asked.get("headers", {}))
+        answer = connection.getresponse()
+        said = {"status": answer.status, "headers": sorted(name for name, _ in answer.getheaders())}
+        said["body"] = answer.read().decode()
+    except (OSError, http.client.HTTPException) as error:
+        said = {"status": 0, "body": type(error).__name__}
+    finally:
+        connection.close()
+    said["seconds"] = round(time.monotonic() - began, 3)
+    print(json.dumps(said), flush=True)
+"""
+"""Asks web servers as it is told, each time on a new connection: a JSON object a line."""

@@ -11,7 +11,6 @@ import json
 import re
 import socket
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 

@@ -32,6 +32,8 @@ WORKER = "CHAOSRUN_HARM"
 
 HARMS: dict[str, str] = {
     "partition": "chaosrun.mechanisms.partition:Partition",
+    "queue": "chaosrun.mechanisms.queue:Queue",
+    "tun": "chaosrun.mechanisms.tun:Tun",
     "cpu": "chaosrun.mechanisms.pressure:Cpu",
     "memory": "chaosrun.mechanisms.pressure:Memory",
     "io": "chaosrun.mechanisms.pressure:Io",
@@ -100,17 +102,18 @@ class Here:
         cwd: str = "/",
         stdout: int = subprocess.DEVNULL,
         pass_fds: Sequence[int] = (),
+        dies_of: int = signal.SIGKILL,
     ) -> subprocess.Popen[bytes]:
         """Start a worker; it is in the cgroups of `inside` where those were asked for.
 
-        Raises Refused. To be called by the process that holds the harm only.
+        `dies_of` is the signal that it gets when its parent was killed. Raises Refused. To be called by the process that holds the harm only.
         """
         environment = {"PATH": os.environ.get("PATH", os.defpath), **(env or {}), WORKER: self.mark}
         try:
             worker = subprocess.Popen(
                 list(words), env=environment, cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout,
                 stderr=subprocess.DEVNULL, start_new_session=True, pass_fds=pass_fds,
-                preexec_fn=partial(_as_worker, os.getpid(), tuple(self._cgroups)),
+                preexec_fn=partial(_as_worker, os.getpid(), dies_of, tuple(self._cgroups)),
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:
             raise Refused(f"cannot start {words[0]}: {error}") from None
@@ -123,6 +126,10 @@ class Here:
         return [each.identity for each in own if each is not None] + [
             each for each in self._left if procfs.runs(each)
         ]
+
+    def lost_worker(self) -> bool:
+        """Whether a worker that this process started has ended by itself."""
+        return any(each.poll() is not None for each in self._started)
 
     # What follows is for who holds the harm, not for the harm.
 
@@ -151,9 +158,9 @@ class Here:
         self._started, self._left = [], []
 
 
-def _as_worker(parent: int, cgroups: tuple[int, ...]) -> None:
+def _as_worker(parent: int, dies_of: int, cgroups: tuple[int, ...]) -> None:
     """Between fork and exec."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, dies_of, 0, 0, 0)
     if os.getppid() not in (parent, 0):  # 0: it is in another namespace of process ids
         os._exit(127)  # the parent died before the kernel knew
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -184,6 +191,8 @@ class Harm(
     """The Linux capabilities that it takes."""
     survives_restart: ClassVar[bool] = False
     """Whether it is still there after the machine was started anew, as files are."""
+    ends_with_workers: ClassVar[bool] = False
+    """Whether it is over, and is to be removed at once, when one of its workers has ended."""
 
     def apply(self, here: Here) -> None:
         """Put it in place. Twice is once."""

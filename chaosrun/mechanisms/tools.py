@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Sequence
 
 from chaosrun.errors import Indeterminate, Refused
+from chaosrun.mechanisms.inside import Inside
 from chaosrun.units import JSON
 
 _WITHIN = 10.0
@@ -25,8 +26,13 @@ class Failed(Refused):
     code = "tool-failed"
 
 
-def run(words: Sequence[str], *, stdin: str = "") -> str:
-    """What the program wrote. Raises Failed with what it said, Refused, and Indeterminate."""
+def run(words: Sequence[str], *, stdin: str = "", inside: Inside | None = None) -> str:
+    """What the program wrote, in this place or another network namespace.
+
+    Raises Failed with what it said, Refused, and Indeterminate.
+    """
+    if inside is not None and not inside.is_here:
+        words = ["nsenter", f"--net={inside.network_file()}", "--", *words]
     path = os.pathsep.join((os.environ.get("PATH", ""), PLACES))
     try:
         done = subprocess.run(
@@ -46,7 +52,7 @@ def run(words: Sequence[str], *, stdin: str = "") -> str:
     return done.stdout
 
 
-def run_json(words: Sequence[str]) -> JSON:
+def run_json(words: Sequence[str], *, inside: Inside | None = None) -> JSON:
     """What the program wrote, read as JSON; an empty list where it wrote nothing."""
-    text = run(words).strip()
+    text = run(words, inside=inside).strip()
     return json.loads(text) if text else []

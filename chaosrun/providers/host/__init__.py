@@ -25,6 +25,7 @@ provider = Provider(
         "host.disk-fill": "disk_fill:DiskFill",
         "host.dns": "dns:Dns",
         "host.fd": "fd:Fd",
+        "host.http": "http:Http",
         "host.io": "io:Io",
         "host.memory": "memory:Memory",
         "host.pids": "pids:Pids",

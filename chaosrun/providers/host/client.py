@@ -24,7 +24,7 @@ from chaosrun import commands, procfs
 from chaosrun.codec import to_json
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.fault import Hold
-from chaosrun.mechanisms import asking, dns, worker
+from chaosrun.mechanisms import asking, dns, envoy, worker
 from chaosrun.mechanisms.harm import WORKER, Order, Seen
 from chaosrun.mechanisms.supervisor import held_by
 from chaosrun.place import Place, here
@@ -88,6 +88,10 @@ class Host:
     def program(self, name: str) -> str:
         """The path of a program; empty when it is not installed."""
         return shutil.which(name) or ""
+
+    def envoy(self) -> str:
+        """The path of Envoy. Raises Refused when it is not installed."""
+        return envoy.program()
 
     def processors(self) -> int:
         """How many processors we may use."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 import subprocess
@@ -229,7 +230,35 @@ class DnsLab(PressLab):
         return {**super().snapshot(), "answers": answers, "tables": tables}
 
 
+class HttpLab(PressLab):
+    """A client of a web server on another host: one path of it fails."""
+
+    fault = "host.http"
+
+    def build(self, cleanup: contextlib.ExitStack) -> None:
+        super().build(cleanup)
+        self.hosts = cleanup.enter_context(two_hosts.made())
+        cleanup.enter_context(self.hosts.program(self.hosts.far, two_hosts.WEB_SERVER, "8080"))
+        self.browser = cleanup.enter_context(self.hosts.program(self.hosts.near, two_hosts.BROWSER))
+
+    def arguments(self) -> dict[str, JSON]:
+        return {
+            "target": {"namespace": self.hosts.near, "ports": [8080]},
+            "with": {"paths": ["/orders*"], "status": 503},
+        }
+
+    def snapshot(self) -> JSON:
+        answers = [
+            json.loads(self.browser.ask(json.dumps({"host": host, "port": 8080, "path": path})))
+            for host in ("10.77.0.2", "fd77::2")
+            for path in ("/orders/1", "/other")
+        ]
+        tables = self.hosts.rules(self.hosts.near).count("table inet chaosrun_")
+        statuses = [answer["status"] for answer in answers]
+        return {**super().snapshot(), "statuses": statuses, "tables": tables}
+
+
 LABS: list[type[Lab]] = [
     CpuLab, MemoryLab, IoLab, DiskFillLab, FdLab, OpenFilesLab, PidsLab, ClockLab,
-    DnsLab,
+    DnsLab, HttpLab,
 ]  # fmt: skip
