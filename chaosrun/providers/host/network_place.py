@@ -11,7 +11,6 @@ from chaosrun.errors import Refused
 from chaosrun.fault import Permission
 from chaosrun.mechanisms.inside import Inside
 from chaosrun.providers.host.client import Host
-from chaosrun.providers.host.selection import Processes
 
 NETWORK = Permission("linux", "CAP_NET_ADMIN", "rules of nftables")
 NAMESPACE = Permission("linux", "CAP_SYS_ADMIN", "other network namespaces")
@@ -31,30 +30,25 @@ class NetworkPlace(
     namespace: Annotated[
         str,
         Meta(
-            description="A network namespace: its name in `ip netns list`, or the path of its file"
+            description="A network namespace: a name of `ip netns`, or the path of its file",
+            examples=["blue", "/run/netns/blue"],
         ),
     ] = ""
+    pid: (
+        Annotated[int, Meta(ge=1, description="A process whose network namespace it is")] | None
+    ) = None
     process: Annotated[
-        Processes | None,
-        Meta(description="One process: its network namespace is meant, with all that is in it"),
-    ] = None
+        str, Meta(description="The name of a program; all that run are in one network namespace")
+    ] = ""
 
     def __post_init__(self) -> None:
-        if self.namespace and self.process:
-            raise ValueError("say either namespace or process")
+        if sum(map(bool, (self.namespace, self.pid, self.process))) > 1:
+            raise ValueError("say one of namespace, pid and process")
 
     def found(self, client: Host) -> tuple[Inside, tuple[Permission, ...]]:
         """Where that is now, and what rights it takes. Raises Refused when we lack one."""
-        used: tuple[Permission, ...] = (NETWORK,)
-        inside = Inside(net=self.namespace)
-        if self.process is not None:
-            matching = sorted(self.process.matching(client), key=lambda each: each.identity)
-            if not matching:
-                raise Refused("no process matches the target", hint="check the target's selection")
-            inside = Inside(pid=matching[0].pid)
-        inside = inside.found()
-        if not inside.is_here:
-            used = PERMISSIONS
+        inside = self._inside(client)
+        used: tuple[Permission, ...] = (NETWORK,) if inside.is_here else PERMISSIONS
         for permission in used:
             if permission.action not in client.capabilities():
                 raise Refused(
@@ -63,6 +57,24 @@ class NetworkPlace(
                     code="missing-capability",
                 )
         return inside, used
+
+    def _inside(self, client: Host) -> Inside:
+        if self.namespace or self.pid:
+            return Inside(net=self.namespace, pid=self.pid or 0).found()
+        if not self.process:
+            return Inside().found()
+        pids = sorted(each.pid for each in client.processes() if each.name == self.process)
+        places: dict[str, Inside] = {}
+        for inside in (Inside(pid=pid).found() for pid in pids):
+            places.setdefault(inside.network, inside)
+        if not places:
+            raise Refused(f"no process has the name {self.process}")
+        if len(places) > 1:
+            raise Refused(
+                f"the processes {self.process} are in {len(places)} network namespaces",
+                hint="say which with pid",
+            )
+        return next(iter(places.values()))
 
     def resolv_conf(self, client: Host, inside: Inside) -> list[str]:
         """The files that say which name servers are asked there."""
@@ -75,6 +87,6 @@ class NetworkPlace(
         return [f"{root}/etc/resolv.conf", f"{root}/run/systemd/resolve/resolv.conf"]
 
     def __str__(self) -> str:
-        if self.process is not None:
-            return f"the network of {self.process}"
+        if self.process or self.pid:
+            return f"the network of {self.process or f'process {self.pid}'}"
         return f"network namespace {self.namespace}" if self.namespace else "this machine"
