@@ -102,6 +102,8 @@ def answer(asked):
     said = read.reply()
     if str(read.q.qname).startswith("missing"):
         said.header.rcode = RCODE.NXDOMAIN
+    elif str(read.q.qname).startswith("far"):
+        said.add_answer(RR(read.q.qname, QTYPE.A, ttl=60, rdata=A("10.77.0.2")))
     elif QTYPE[read.q.qtype] == "A":
         said.add_answer(RR(read.q.qname, QTYPE.A, ttl=60, rdata=A("192.0.2.1")))
     elif QTYPE[read.q.qtype] == "AAAA":
@@ -125,7 +127,7 @@ for kind, where, serves in ((socketserver.ThreadingUDPServer, "10.77.0.2", Udp),
     threading.Thread(target=server.serve_forever).start()
 print("ready", flush=True)
 """
-"""A name server on the far host: every name but `missing...` is 192.0.2.1 and 2001:db8::1."""
+"""A name server on the far host: `far...` is that host, `missing...` nobody, others 192.0.2.1."""
 
 ASKER = """
 import sys, time
@@ -152,6 +154,7 @@ WEB_SERVER = """
 import http.server, socket, sys
 class Page(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
     def do_GET(self):
         said = f"{self.command} {self.path} {self.headers.get('X-Own', '-')}".encode()
         self.send_response(200)
