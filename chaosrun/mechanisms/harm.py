@@ -41,6 +41,8 @@ HARMS: dict[str, str] = {
     "files": "chaosrun.mechanisms.pressure:Files",
     "tasks": "chaosrun.mechanisms.pressure:Tasks",
     "open-limit": "chaosrun.mechanisms.open_limit:OpenLimit",
+    "dns": "chaosrun.mechanisms.dns:Dns",
+    "http": "chaosrun.mechanisms.http:Http",
     "clock": "chaosrun.mechanisms.clock:Clock",
 }
 """Where each kind of harm is: its tag as `module:Class`. Imported when an order names it."""
@@ -200,6 +202,9 @@ class Harm(
     def look(self, here: Here) -> Seen:
         """Whether it is there now. Reads only."""
         raise NotImplementedError
+
+    def release(self, here: Here) -> None:
+        """Let go of what still needs the workers, which are killed right after this. Optional."""
 
     def remove(self, here: Here) -> None:
         """Take it away. Twice is once; harmless when it was never there. Workers are dead."""

@@ -109,6 +109,8 @@ def _remove_until_gone(harm: Harm, here: Here) -> None:
 
 def _removed(harm: Harm, here: Here) -> bool:
     try:
+        with suppress(ChaosrunError):  # removing will tell
+            harm.release(here)
         here.end_workers()
         harm.remove(here)
         return not harm.look(here).any
@@ -182,12 +184,15 @@ def end(mark: str, order: Order | None = None) -> Seen:
     with held(mark, within=_ENDS_WITHIN) as note:
         harm = order.typed()
         here.prepare()
-        here.end_workers()
         try:
             order.inside.join()
         except Gone as gone:
+            here.end_workers()
             seen = Seen(False, str(gone))
         else:
+            with suppress(ChaosrunError):
+                harm.release(here)
+            here.end_workers()
             harm.remove(here)
             seen = harm.look(here)
         if seen.any:

@@ -16,7 +16,8 @@ from chaosrun.units import JSON
 
 _WITHIN = 10.0
 _PACKAGES = {"tc": "iproute2", "ip": "iproute2", "nft": "nftables"}
-_PLACES = "/usr/sbin:/sbin:/usr/bin:/bin"
+PLACES = "/usr/sbin:/sbin:/usr/bin:/bin"
+"""Where they are, whatever PATH says."""
 
 
 class Failed(Refused):
@@ -32,7 +33,7 @@ def run(words: Sequence[str], *, stdin: str = "", inside: Inside | None = None) 
     """
     if inside is not None and not inside.is_here:
         words = ["nsenter", f"--net={inside.network_file()}", "--", *words]
-    path = os.pathsep.join((os.environ.get("PATH", ""), _PLACES))
+    path = os.pathsep.join((os.environ.get("PATH", ""), PLACES))
     try:
         done = subprocess.run(
             list(words), input=stdin, capture_output=True, text=True, timeout=_WITHIN,

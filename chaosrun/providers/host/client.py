@@ -24,7 +24,7 @@ from chaosrun import commands, procfs
 from chaosrun.codec import to_json
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.fault import Hold
-from chaosrun.mechanisms import asking, worker
+from chaosrun.mechanisms import asking, dns, envoy, worker
 from chaosrun.mechanisms.harm import WORKER, Order, Seen
 from chaosrun.mechanisms.supervisor import held_by
 from chaosrun.place import Place, here
@@ -89,6 +89,10 @@ class Host(Networks):
     def program(self, name: str) -> str:
         """The path of a program; empty when it is not installed."""
         return shutil.which(name) or ""
+
+    def envoy(self) -> str:
+        """The path of Envoy. Raises Refused when it is not installed."""
+        return envoy.program()
 
     def processors(self) -> int:
         """How many processors we may use."""
@@ -207,6 +211,10 @@ class Host(Networks):
             return None
         except (OSError, UnicodeDecodeError) as error:
             raise Refused(f"cannot read {path}: {error}") from None
+
+    def name_servers(self, path: str) -> list[str]:
+        """The name servers in a resolv.conf(5); none where there is no such file."""
+        return dns.servers_of(path)
 
     # Signals
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 import subprocess
@@ -17,7 +18,7 @@ from chaosrun.fault import Hold
 from chaosrun.mechanisms import worker
 from chaosrun.testing import Lab
 from chaosrun.units import JSON
-from tests import control_groups
+from tests import control_groups, two_hosts
 from tests.contract.labs.host import directory_of_ours, with_word
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
@@ -205,6 +206,59 @@ class ClockLab(PressLab):
         return {**super().snapshot(), "clock": said}
 
 
+class DnsLab(PressLab):
+    """A host that looks names up at another: one of them is no longer found."""
+
+    fault = "host.dns"
+
+    def build(self, cleanup: contextlib.ExitStack) -> None:
+        super().build(cleanup)
+        self.hosts = cleanup.enter_context(two_hosts.made())
+        cleanup.enter_context(self.hosts.program(self.hosts.far, two_hosts.NAME_SERVER))
+        self.asker = cleanup.enter_context(self.hosts.program(self.hosts.near, two_hosts.ASKER))
+
+    def arguments(self) -> dict[str, JSON]:
+        return {
+            "target": {"namespace": self.hosts.near},
+            "with": {"names": ["db.example"], "answer": "nxdomain", "servers": ["10.77.0.2"]},
+        }
+
+    def snapshot(self) -> JSON:
+        names = ("db.example", "other.example")
+        answers = [self.asker.ask(f"10.77.0.2 53 {name} A udp").split()[0] for name in names]
+        tables = self.hosts.rules(self.hosts.near).count("table inet chaosrun_")
+        return {**super().snapshot(), "answers": answers, "tables": tables}
+
+
+class HttpLab(PressLab):
+    """A client of a web server on another host: one path of it fails."""
+
+    fault = "host.http"
+
+    def build(self, cleanup: contextlib.ExitStack) -> None:
+        super().build(cleanup)
+        self.hosts = cleanup.enter_context(two_hosts.made())
+        cleanup.enter_context(self.hosts.program(self.hosts.far, two_hosts.WEB_SERVER, "8080"))
+        self.browser = cleanup.enter_context(self.hosts.program(self.hosts.near, two_hosts.BROWSER))
+
+    def arguments(self) -> dict[str, JSON]:
+        return {
+            "target": {"namespace": self.hosts.near, "ports": [8080]},
+            "with": {"paths": ["/orders*"], "status": 503},
+        }
+
+    def snapshot(self) -> JSON:
+        answers = [
+            json.loads(self.browser.ask(json.dumps({"host": host, "port": 8080, "path": path})))
+            for host in ("10.77.0.2", "fd77::2")
+            for path in ("/orders/1", "/other")
+        ]
+        tables = self.hosts.rules(self.hosts.near).count("table inet chaosrun_")
+        statuses = [answer["status"] for answer in answers]
+        return {**super().snapshot(), "statuses": statuses, "tables": tables}
+
+
 LABS: list[type[Lab]] = [
     CpuLab, MemoryLab, IoLab, DiskFillLab, FdLab, OpenFilesLab, PidsLab, ClockLab,
+    DnsLab, HttpLab,
 ]  # fmt: skip
