@@ -15,15 +15,8 @@ from chaosrun.mechanisms.impairment import Distribution, GilbertElliott, Impairm
 from chaosrun.mechanisms.inside import Inside
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.held import Held
-from chaosrun.providers.host.network_target import (
-    NET_ADMIN,
-    NET_RAW,
-    SYS_ADMIN,
-    Packets,
-    Spot,
-    rights_for,
-    target_of,
-)
+from chaosrun.providers.host.network_place import PERMISSIONS
+from chaosrun.providers.host.network_target import NET_RAW, Packets, Spot, target_of
 from chaosrun.units import JSON, Duration, Share, Size
 
 _NONE = Share(0)
@@ -66,7 +59,7 @@ class Network(Held, Packets, frozen=True, kw_only=True):
     """
 
     name: ClassVar[str] = "host.network"
-    permissions: ClassVar[tuple[Permission, ...]] = (NET_ADMIN, SYS_ADMIN, NET_RAW)
+    permissions: ClassVar[tuple[Permission, ...]] = (*PERMISSIONS, NET_RAW)
     example: ClassVar[dict[str, JSON]] = {
         "target": {"interface": "eth0"},
         "with": {"delay": "200ms", "jitter": "20ms", "peers": ["db.example"], "ports": [5432]},
@@ -144,11 +137,13 @@ class Network(Held, Packets, frozen=True, kw_only=True):
 
     def plan(self, client: Host, rng: random.Random) -> Hold:  # noqa: ARG002
         traffic, impairment = self.traffic(client), self.impairment()
-        inside = self.target.inside(client)
+        inside, used = self.target.found(client)
         interface = self.target.interface_in(inside, client, traffic.peers)
         offers = client.offers()
         mechanism = choose(self.mechanism, offers, interface, impairment, traffic)
-        used = rights_for(inside, client, *((NET_RAW,) if mechanism == "tun" else ()))
+        if mechanism == "tun":
+            client.require([NET_RAW.action])
+            used = (*used, NET_RAW)
         remake = self._remaking(mechanism, interface, inside, client)
         harm = harm_by(
             mechanism, offers, interface, impairment, traffic, remake=remake,
