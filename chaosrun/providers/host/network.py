@@ -153,7 +153,7 @@ class Network(Held, Packets, frozen=True, kw_only=True):
             client,
             harm,
             target=target_of("network", inside, interface, client),
-            effect=f"{impairment} ({traffic})",
+            effect=f"{traffic}: {impairment}",
             way_back=_WAYS_BACK.get(mechanism, _HELD),
             mechanism=NAMES[mechanism],
             inside=inside,

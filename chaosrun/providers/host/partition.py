@@ -61,7 +61,7 @@ class Partition(Held, Packets, frozen=True, kw_only=True):
             client,
             mechanism.Partition(traffic=traffic, how=how, interface=interface),
             target=target_of("partition", inside, interface, client),
-            effect=f"{'refused' if self.refuse else 'cut'}: {traffic}",
+            effect=f"{traffic}: {'refused' if self.refuse else 'nothing passes'}",
             way_back="the kernel ends it at the deadline by its own timeout, or chaosrun before it",
             mechanism="nftables, with the kernel's own timeout",
             inside=inside,
