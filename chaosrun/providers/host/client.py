@@ -117,6 +117,12 @@ class Host:
             device=os.stat(path).st_dev,
         )  # fmt: skip
 
+    def own_devices(self) -> set[int]:
+        """The numbers of the devices that the system and chaosrun itself write to."""
+        state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~")
+        places = ("/", "/tmp", "/var", "/run", str(runtime.runtime_directory().parent), state)
+        return {os.stat(place).st_dev for place in places if os.path.exists(place)}
+
     def directory(self, path: str) -> str:
         """A directory whole; the current one for an empty path."""
         return os.path.abspath(path)

@@ -54,6 +54,12 @@ class DiskFill(Held, frozen=True, kw_only=True):
         directory = client.directory(self.directory)
         space = client.space(directory)
         leave = self.leave.bytes if self.leave else max(_LEAST, int(space.whole * _LEAST_SHARE))
+        if leave < _LEAST and space.device in client.own_devices():
+            raise Refused(
+                f"at least {Size(_LEAST)} stay free on the file system of {directory}, where "
+                "chaosrun and the system write too",
+                hint="give the service a file system of its own, or leave more",
+            )
         if space.kind in IN_MEMORY and client.memory() < space.whole:
             raise Refused(f"{directory} is in memory, and larger than it", hint="use host.memory")
         if self.size and self.size.bytes > space.free - leave:
