@@ -91,7 +91,8 @@ class NetemLab(Wire):
     """A delay in both directions for one peer."""
 
     fault = "host.network"
-    expires_after = 12.0  # where this runs in User-Mode Linux, all is slow
+    expires_after = 30.0  # where this runs in User-Mode Linux, all is slow
+    settles = 30.0
     with_ = {"delay": "30ms", "direction": "both", "peers": ["10.77.0.2"], "mechanism": "netem"}
 
 
@@ -99,7 +100,8 @@ class WholeNetemLab(Wire):
     """All that goes out, in the place of somebody's discipline."""
 
     fault = "host.network"
-    expires_after = 12.0
+    expires_after = 30.0
+    settles = 30.0
     with_ = {"loss": "30%", "mechanism": "netem", "force": True}
 
     def prepare(self) -> None:
