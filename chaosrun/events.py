@@ -304,7 +304,7 @@ class Finished(Event, frozen=True, kw_only=True, tag="finished"):
 
 
 AnyEvent = (
-    Started | Resumed | GateMeasured | PolicyMeasured | Sampled | Planned | PlanFailed | Leased | LeaseDenied
-    | Injected | InjectFailed | EffectSeen | EffectNotSeen | Reverted | RevertFailed
-    | Restored | NotRestored | StopRequested | Finished
+    Started | Resumed | GateMeasured | PolicyMeasured | Sampled | Planned | PlanFailed
+    | Leased | LeaseDenied | Injected | InjectFailed | EffectSeen | EffectNotSeen
+    | Reverted | RevertFailed | Restored | NotRestored | StopRequested | Finished
 )  # fmt: skip

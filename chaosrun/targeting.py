@@ -16,7 +16,6 @@ import msgspec
 from chaosrun.errors import Refused
 from chaosrun.units import JSON, Share, Unit
 
-
 GROUPS: Final = ("account", "namespace", "workload", "group", "zone")
 """What a target can belong to: an account or a cluster, a namespace, what replaces it when it
 is lost (a Deployment, an Auto Scaling group), a set it serves in (a target group, a node pool),

@@ -105,8 +105,8 @@ class Journal(Protocol):
     def standing(
         self, run: str, names: Sequence[str], targets: Sequence[str], digest: str = ""
     ) -> Standing:
-        """What runs other than `run` claim under these names, and the last fault of another run
-        on each of these targets; and the approvals of the experiment with that digest."""
+        """What runs other than `run` claim under these names; which of them holds each of these
+        targets, and whose the last fault on it was; approvals of the experiment with a digest."""
 
     def approve(self, approval: Approval) -> None:
         """Keep an approval."""
@@ -162,10 +162,15 @@ def default_url() -> str:
     """
     if url := os.environ.get("CHAOSRUN_JOURNAL"):
         return url
+    return f"sqlite:///{os.path.join(state_directory(), 'journal.db')}"
+
+
+def state_directory() -> str:
+    """The directory of what this user's chaosrun keeps: the journal, policies."""
     directory = os.environ.get("CHAOSRUN_STATE_DIR")
     if not directory:
         states = os.environ.get("XDG_STATE_HOME", "")
         if not os.path.isabs(states):  # the XDG specification: a relative path is ignored
             states = os.path.expanduser("~/.local/state")
         directory = os.path.join(states, "chaosrun")
-    return f"sqlite:///{os.path.join(os.path.abspath(directory), 'journal.db')}"
+    return os.path.abspath(directory)

@@ -41,20 +41,26 @@ class Hit(msgspec.Struct, frozen=True):
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody approved an experiment, known by its digest, until a time."""
+    """Somebody approved an experiment, known by its digest, until a time.
+
+    `by` is shown to people; `names` are those by which a policy may call them.
+    """
 
     digest: str
     by: str
+    names: tuple[str, ...]
     reason: str
     at: float
     expires: float
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What all other runs claim under some names, and the last faults on some targets by them."""
+    """What all other runs claim under some names, and of some targets who holds them now and
+    whose the last fault was."""
 
     claims: Mapping[str, frozenset[str]] = {}
     hits: Mapping[str, Hit] = {}
+    held: Mapping[str, str] = {}
     approvals: tuple[Approval, ...] = ()
 
 

@@ -117,9 +117,11 @@ class MemoryJournal:
                 for name in names
             }
             hits = self._held.hits
+            locks = [lock for lock in self._held.locks.values() if lock.run != run]
             return Standing(
                 claims={name: items for name, items in claims.items() if items},
                 hits={t: hits[t] for t in targets if t in hits and hits[t].run != run},
+                held={lock.target: lock.run for lock in locks if lock.target in targets},
                 approvals=tuple(one for one in self._approvals if digest and one.digest == digest),
             )
 

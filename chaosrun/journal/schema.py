@@ -42,7 +42,8 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX hits_lease ON hits (run, lease)",
         "INSERT INTO hits SELECT target, MAX(run), MAX(lease), MAX(at) FROM locks GROUP BY target",
         "CREATE TABLE approvals (id {identity}, digest TEXT NOT NULL, by_whom TEXT NOT NULL,"
-        " reason TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, expires DOUBLE PRECISION NOT NULL)",
+        " names TEXT NOT NULL, reason TEXT NOT NULL, at DOUBLE PRECISION NOT NULL,"
+        " expires DOUBLE PRECISION NOT NULL)",
         "CREATE INDEX approvals_digest ON approvals (digest)",
     ),
 )

@@ -164,17 +164,30 @@ class SqlJournal(ABC):
             for name, item in _in_pages(connection, q.OTHERS_CLAIMS, run, names):
                 claims.setdefault(name, set()).add(item)
             hits = _in_pages(connection, q.OTHERS_HITS, run, targets)
+            held = _in_pages(connection, q.OTHERS_LOCKS, run, targets)
             approved = connection.execute(q.APPROVALS, (digest,)).fetchall() if digest else []
         return Standing(
             claims={name: frozenset(items) for name, items in claims.items()},
             hits={target: Hit(*hit) for target, *hit in hits},
+            held={str(target): str(holder) for target, holder in held},
             approvals=tuple(
-                Approval(digest=r[0], by=r[1], reason=r[2], at=r[3], expires=r[4]) for r in approved
+                Approval(
+                    digest=r[0],
+                    by=r[1],
+                    names=tuple(str(r[2]).split("\n")),
+                    reason=r[3],
+                    at=r[4],
+                    expires=r[5],
+                )
+                for r in approved
             ),
         )
 
     def approve(self, approval: Approval) -> None:
-        row = (approval.digest, approval.by, approval.reason, approval.at, approval.expires)
+        names = "\n".join(approval.names)
+        row = (
+            approval.digest, approval.by, names, approval.reason, approval.at, approval.expires,
+        )  # fmt: skip
         self._write(lambda connection: connection.execute(q.APPROVE, row))
 
     def request_abort(self, run: str, by: str, reason: str, at: float) -> None:

@@ -122,9 +122,15 @@ def test_more_targets_than_a_statement_takes_are_found(journal: Journal) -> None
 
 
 def test_an_approval_is_kept_until_it_has_expired(journal: Journal) -> None:
-    one = Approval(digest="d", by="ann", reason="seen", at=1.0, expires=100.0)
+    one = Approval(
+        digest="d", by="ann", names=("ann", "group:sre"), reason="seen", at=1.0, expires=100.0
+    )
     journal.approve(one)
-    journal.approve(Approval(digest="e", by="ann", reason="seen", at=1.0, expires=900.0))
+    journal.approve(
+        Approval(
+            digest="e", by="ann", names=("ann", "group:sre"), reason="seen", at=1.0, expires=900.0
+        )
+    )
     assert journal.standing("r", [], [], "d").approvals == (one,)
     assert journal.standing("r", [], []).approvals == ()
     journal.append("r", 0, whole("r"))
