@@ -4,29 +4,10 @@ spec.py         what a person writes: `kind: Policy`
 rule.py         the contract of a rule: what it measures, what is stricter, what a lease must meet
 of_experiment.py  of_targets.py  of_runs.py  of_time.py   the rules, by what they look at
 merging.py      policies become rules; of two that say the same the stricter one stands
+policies.py     all policies that hold here, added up
 evaluate.py     every rule against an experiment and its plans, with overrides
 actor.py        who asks, and who may
 
 Law (L4): what cannot be measured is over. A rule says what it measured, its limit, what would
 make it pass, and where it stands.
 """
-
-from __future__ import annotations
-
-from chaosrun.policy.actor import Actor
-from chaosrun.policy.evaluate import Evaluated, evaluate
-from chaosrun.policy.merging import Ruling, merge, rulings_of
-from chaosrun.policy.rule import Asked
-from chaosrun.policy.spec import Policy, PolicySpec
-
-__all__ = [
-    "Actor",
-    "Asked",
-    "Evaluated",
-    "Policy",
-    "PolicySpec",
-    "Ruling",
-    "evaluate",
-    "merge",
-    "rulings_of",
-]

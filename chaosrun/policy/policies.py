@@ -65,6 +65,14 @@ class Policies(msgspec.Struct, frozen=True):
                     found.append(demanded)
         return tuple(found)
 
+    def every_gate(self) -> tuple[Demanded, ...]:
+        """The gates of all policies, whatever experiments they are about."""
+        return tuple(
+            Demanded(written=gate, secrets=one.policy.spec.secrets, source=one.shown)
+            for one in self.documents
+            for gate in one.policy.spec.gates
+        )
+
     def halts(self) -> tuple[Demanded, ...]:
         """The halt sources of all policies, each once."""
         found: list[Demanded] = []

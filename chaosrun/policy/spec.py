@@ -89,7 +89,7 @@ class Budget(Spec, frozen=True, kw_only=True):
 class Concurrency(Spec, frozen=True, kw_only=True):
     """The most runs at once: from a run's first fault to its end."""
 
-    runs: Annotated[int | None, Meta(ge=0, le=100_000)] = None
+    runs: Count | None = None
     per_label: Annotated[
         dict[str, Count],
         Meta(
