@@ -120,7 +120,7 @@ class Performer:
                 return self._seconds[key]
             case MeasureGate(index=index):
                 if index == HALT_GATE:
-                    return _USUAL_SECONDS
+                    return _USUAL_SECONDS + self._switches.patience
                 name, given = _gate(run.written_gates[index])
                 return arguments.gate_of(name, given).time_needed.seconds
             case MeasurePolicy():

@@ -7,6 +7,7 @@ injection, and when a run asks to start, none is.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from threading import Lock
@@ -36,6 +37,10 @@ class Source:
         self._secrets = Secrets(demanded.secrets)
         self._lock = Lock()
         self._kind: AnyHaltSource | None = None
+        self._times = (1.0, 2.0)
+        with contextlib.suppress(ChaosrunError):  # it will say so when it is read
+            shape = arguments.halt_source_of(self.name, self._given)  # references are text, too
+            self._times = (shape.period, shape.patience)
         self._client: Any = None
         self._answer: tuple[float, Switch] | None = None
         self.due = 0.0
@@ -45,11 +50,11 @@ class Source:
 
     @property
     def every(self) -> float:
-        return self._known().every.seconds if self._kind else 1.0
+        return self._times[0]
 
     @property
     def timeout(self) -> float:
-        return self._known().timeout.seconds + _SLACK if self._kind else 2.0 + _SLACK
+        return self._times[1] + _SLACK
 
     def read(self) -> Switch:
         """Look now. Never raises: a source that cannot be read is on."""
@@ -66,9 +71,9 @@ class Source:
         return msgspec.structs.replace(found, seen=str(scrub(found.seen, self._secrets)))
 
     def fresh(self) -> Switch:
-        """The last answer where it is not older than `every`, else a new one."""
+        """The last answer where it is as young as those of the rounds are, else a new one."""
         answer = self._answer
-        if answer is not None and time.monotonic() - answer[0] <= self.every:
+        if answer is not None and time.monotonic() - answer[0] <= self.every + self.timeout:
             return answer[1]
         return self.read()
 
@@ -114,6 +119,11 @@ class Switches:
     def still_on(self) -> Halt | None:
         """The same, with answers of sources as young as they are asked anyway."""
         return self._first(Source.fresh)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that asking all sources, one after the other, may take."""
+        return sum(source.timeout for source in self.sources)
 
     def close(self) -> None:
         for source in self.sources:

@@ -19,6 +19,9 @@ TICKET: Final = "ticket"
 """The label or annotation of an experiment that names a ticket."""
 
 
+_NOBODY = "nobody's experiment can: the policy has to be changed"
+
+
 def fits(text: str, patterns: Iterable[str]) -> bool:
     """Whether one of the patterns stands for the text; `*` also for an empty one."""
     return any(fnmatchcase(text, pattern) for pattern in patterns)
@@ -44,7 +47,7 @@ class Environment(Rule, frozen=True, kw_only=True):
         if said is None:
             hint = f"add the label {ENVIRONMENT} to the experiment's metadata"
             return Found(within=False, measured="the experiment names no environment", hint=hint)
-        hint = f"run it in {' or '.join(self.allowed)}" if self.allowed else ""
+        hint = f"run it in {' or '.join(self.allowed)}" if self.allowed else _NOBODY
         measured = f"the environment is {said}"
         return Found(within=fits(said, self.allowed), measured=measured, hint=hint)
 
@@ -190,10 +193,10 @@ class Approval(Rule, frozen=True, kw_only=True):
                 others.append(f"that of {one.by} {reason}")
             elif one.digest == asked.digest:
                 people.add(identity(one.names))
-        measured = f"{listed(used)} is used; {counted(len(people), 'approval')}"
-        measured += f" by {listed(people)}" if people else ""
+        got = f"{counted(len(people), 'approval')} by {listed(people)}" if people else "no approval"
+        measured = f"{listed(used)} is used; {got}"
         measured += f"; {listed(others)}" if others else ""
-        hint = "ask for it: `chaosrun approve FILE --reason TEXT`; a changed experiment needs a new"
+        hint = "have it approved: `chaosrun approve FILE --reason TEXT`, anew after each change"
         return Found(within=len(people) >= self.approvals.count, measured=measured, hint=hint)
 
     def _unfit(self, names: tuple[str, ...], at: float, expires: float, asked: Asked) -> str:
