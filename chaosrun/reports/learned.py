@@ -53,6 +53,15 @@ def _why_nothing(told: Summary) -> Iterator[str]:
                 f"{clause(limit.measured)}; {clause(limit.rule)}. "
                 f"What would help: {clause(limit.hint)}."
             )
+    for rule in told.rules:
+        if not rule.passes:
+            said = True
+            would = f" What would make it pass: {clause(rule.hint)}." if rule.hint else ""
+            yield (
+                f"Nothing was injected: the policy's rule {quoted(rule.rule)} is not met. It "
+                f"measured: {clause(rule.measured)}. It demands: {clause(rule.limit)} "
+                f"({rule.source}).{would}"
+            )
     for check in told.checks:
         if check.before.broke or check.before.unknown:
             bad = check.before.broke + check.before.unknown

@@ -149,6 +149,18 @@ def _gates(told: Summary, column: int, width: int) -> Iterator[Line]:
             of = f" of {limit.step}" if limit.step else ""
             yield from _row("bad", f"limit {limit.limit}{of}", limit.measured, column, width)
             yield from _more(f"rule: {limit.rule}; {limit.hint}", width)
+    yield from _rules(told, column, width)
+
+
+def _rules(told: Summary, column: int, width: int) -> Iterator[Line]:
+    for rule in told.rules:
+        where = f" (before {rule.step})" if rule.step else ""
+        style = "good" if rule.within else "unsure" if rule.passes else "bad"
+        yield from _row(style, f"policy {rule.rule}{where}", rule.words, column, width)
+        if not rule.within:
+            yield from _more(f"rule: {rule.limit} ({rule.source})", width)
+        if not rule.passes and rule.hint:
+            yield from _more(f"would make it pass: {rule.hint}", width)
 
 
 def _steps(told: Summary, column: int, width: int) -> Iterator[Line]:
