@@ -31,7 +31,8 @@ _SLACK = 0.25
 class Source:
     """One halt source, with its client, its last answer and its secrets."""
 
-    def __init__(self, demanded: Demanded) -> None:
+    def __init__(self, demanded: Demanded, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.demanded = demanded
         ((self.name, self._given),) = demanded.written.items()
         self._secrets = Secrets(demanded.secrets)
@@ -63,7 +64,7 @@ class Source:
                 kind = self._known()
                 client = self._connected()
             found = kind.read(client)
-            self._answer = (time.monotonic(), found)
+            self._answer = (self._clock(), found)
         except ChaosrunError as error:
             found = Switch(True, f"it cannot be read: {error}", True)
         except Exception as error:  # noqa: BLE001 - a provider's bug: the switch counts as on
@@ -73,7 +74,7 @@ class Source:
     def fresh(self) -> Switch:
         """The last answer where it is as young as those of the rounds are, else a new one."""
         answer = self._answer
-        if answer is not None and time.monotonic() - answer[0] <= self.every + self.timeout:
+        if answer is not None and self._clock() - answer[0] <= self.every + self.timeout:
             return answer[1]
         return self.read()
 
@@ -110,7 +111,8 @@ class Switches:
         """Read these sources, too, from now on."""
         with self._lock:
             known = [source.demanded for source in self.sources]
-            self.sources += [Source(one) for one in demanded if one not in known]
+            new = [one for one in demanded if one not in known]
+            self.sources += [Source(one, self._clock) for one in new]
 
     def on(self) -> Halt | None:
         """The first switch that is on, looked at now. Raises JournalUnavailable."""

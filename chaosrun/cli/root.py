@@ -43,7 +43,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "gates": "List gates",
         "describe": "Explain a fault, probe or gate and its arguments",
         "permissions": "List the rights that an experiment needs",
-        "policy": "What the organisation demands, and whether an experiment meets it",
+        "policy": "What policies demand, and whether it is met",
     },
     "Practise": {
         "lab": "A small real system on this machine to practise on",

@@ -190,7 +190,8 @@ def _gates(told: Summary) -> list[str]:
         )
         for rule in told.rules
     ]
-    return _table(("gate, limit or policy", "", "measured", "rule", "what would help"), rows)
+    head = "gate, limit or policy" if told.rules else "gate or limit"
+    return _table((head, "", "measured", "rule", "what would help"), rows)
 
 
 def _question(told: Summary) -> list[str]:
