@@ -14,10 +14,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from chaosrun.errors import Indeterminate, Refused
-from chaosrun.mechanisms import breaker, envoy, redirect
+from chaosrun.mechanisms import breaker, envoy, envoy_config, redirect
 from chaosrun.mechanisms.envoy import Harmed, Requests
 from chaosrun.mechanisms.harm import Harm, Here, Seen
 from chaosrun.mechanisms.redirect import Rule
@@ -53,8 +53,8 @@ class Http(Harm, frozen=True, kw_only=True, tag="http"):
                 f"{here.directory} is too long a path for a socket",
                 hint="set CHAOSRUN_RUNTIME_DIR to a shorter one",
             )
-        families = [4, 6] if _has_ipv6() else [4]
-        _write(config, envoy.configuration(
+        families: list[Literal[4, 6]] = [4, 6] if _has_ipv6() else [4]
+        _write(config, envoy_config.configuration(
             self.requests, self.harmed, admin=admin, mark=redirect.PACKET_MARK,
             listen=["0.0.0.0" if family == 4 else "::" for family in families],
             breaker=_start_breaker(here) if self.harmed.abort else 0,

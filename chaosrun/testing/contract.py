@@ -28,7 +28,6 @@ from chaosrun.units import JSON
 
 Promise = Callable[[Lab], None]
 _ANSWERS_WITHIN = 30.0
-_EXPIRES_AFTER = 2.5
 _LATE = 3.0
 _MOST_CALLS = 200
 
@@ -171,7 +170,7 @@ def it_ends_though_the_runner_is_killed(lab: Lab) -> None:
     kind = lab.kind()
     if kind.reversal is Reversal.IRREVERSIBLE:
         return
-    before, hold = lab.snapshot(), lab.lease(seconds=_EXPIRES_AFTER)
+    before, hold = lab.snapshot(), lab.lease(seconds=lab.expires_after)
     with _acting(lab, "inject", hold) as process:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

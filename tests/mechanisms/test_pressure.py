@@ -163,10 +163,15 @@ def test_a_disk_is_written_and_read_and_nothing_stays_on_it() -> None:
             hold = injected("host.io", directory=str(directory), size="4Mi", mechanism=by)
             assert seen(hold)["written"] > 0
             end(hold)
-            assert list(directory.glob("chaosrun*")) == []
+            assert list(directory.iterdir()) == []
+        hold = injected("host.io", directory=str(directory), size="4Mi")
+        os.kill(holder_of(hold).pid, signal.SIGKILL)
+        assert eventually(lambda: not workers_of(hold))
+        marks = discovery.provider_of("faults", hold.fault).marks(Host())
+        assert [each.hold for each in marks if each.mark == hold.mark] == [hold]
+        end(hold)
+        assert list(directory.iterdir()) == []
     finally:
-        for left in directory.iterdir():
-            left.rmdir()
         directory.rmdir()
 
 
