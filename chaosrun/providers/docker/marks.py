@@ -1,0 +1,73 @@
+"""The mark that a fault leaves on an engine, and the sweep that finds it.
+
+Law: the mark is put before the harm and taken after it. An engine lets nobody write on a container
+that is there, so the mark is an empty volume, `chaosrun-...`, whose labels hold the whole hold: any
+machine that reaches the engine can revert it. What is held by a dead man's switch on this machine
+has its note beside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+
+from chaosrun.codec import from_json, to_json
+from chaosrun.errors import Refused, Transient
+from chaosrun.fault import Found, Hold
+from chaosrun.providers.docker.client import Docker
+from chaosrun.providers.docker.containers import engine_of
+
+LABEL = "dev.chaosrun.mark"
+_FAULT, _HOLD = "dev.chaosrun.fault", "dev.chaosrun.hold"
+
+
+def name_of(hold: Hold) -> str:
+    """The volume's name."""
+    return f"chaosrun-{hashlib.sha256(hold.mark.encode()).hexdigest()[:32]}"
+
+
+def put(hold: Hold, client: Docker) -> None:
+    """Mark the engine. Twice is once."""
+    labels = {LABEL: hold.mark, _FAULT: hold.fault, _HOLD: to_json(hold).decode()}
+    client.put_mark(engine_of(hold), name_of(hold), labels)
+
+
+def take(hold: Hold, client: Docker) -> None:
+    """Take our mark, and no other, from the engine."""
+    client.take_mark(engine_of(hold), name_of(hold))
+
+
+def there(hold: Hold, client: Docker) -> bool:
+    """Whether our mark is on the engine: the injection began."""
+    return any(
+        each["Name"] == name_of(hold)
+        for each in client.marks(engine_of(hold), f"{LABEL}={hold.mark}")
+    )
+
+
+def find(client: Docker) -> tuple[Found, ...]:
+    """What is on the default engine; nothing where no engine answers."""
+    return tuple(_on_engine(client))
+
+
+def _on_engine(client: Docker) -> Iterator[Found]:
+    try:
+        engine = client.engine()
+    except (Transient, Refused):  # no engine here, or none for us: nothing of ours is on it
+        return
+    for volume in client.marks(engine, LABEL):
+        labels = volume.get("Labels") or {}
+        hold = None
+        with contextlib.suppress(msgspec.MsgspecError):
+            hold = from_json(labels.get(_HOLD, ""), Hold)
+        targets = [target.label for target in hold.targets] if hold else [volume["Name"]]
+        yield Found(
+            fault=labels.get(_FAULT, ""),
+            mark=labels[LABEL],
+            target=", ".join(targets),
+            detail=f"marked by the volume {volume['Name']} of engine {engine.name}",
+            hold=hold,
+        )
