@@ -4,7 +4,7 @@ client.py       Host: the only way to the machine
 selection.py    which processes a person means
 command.py  process_kill.py  process_pause.py  tcp_proxy.py     the faults
 marks.py        what a sweep finds
-procfs.py  runtime.py  watchdog.py  proxy/                      what they stand on
+runtime.py  watchdog.py  proxy/                                 what they stand on
 """
 
 from __future__ import annotations

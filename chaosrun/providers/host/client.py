@@ -18,13 +18,13 @@ from pathlib import Path
 
 import msgspec
 
-from chaosrun import commands
+from chaosrun import commands, procfs
 from chaosrun.codec import to_json
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.fault import Hold
 from chaosrun.place import Place, here
-from chaosrun.providers.host import procfs, runtime, watchdog
-from chaosrun.providers.host.procfs import Identity, Process
+from chaosrun.procfs import Identity, Process
+from chaosrun.providers.host import runtime, watchdog
 from chaosrun.providers.host.proxy.messages import Answer, Request, Status
 
 RESTARTED = "CHAOSRUN_RESTARTED"

@@ -14,9 +14,9 @@ from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
 from chaosrun.place import Place, still_here
+from chaosrun.procfs import Identity
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.command import Words, checked
-from chaosrun.providers.host.procfs import Identity
 from chaosrun.providers.host.selection import (
     PERMISSIONS,
     Processes,

@@ -17,8 +17,8 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Permission
+from chaosrun.procfs import Identity, Process
 from chaosrun.providers.host.client import Host
-from chaosrun.providers.host.procfs import Identity, Process
 from chaosrun.targeting import Pick, Target
 from chaosrun.units import JSON
 

@@ -140,3 +140,9 @@ def _open_files(pid: int) -> set[str]:
     except OSError:  # it ended, or is another user's; what was seen so far is still true
         pass
     return found
+
+
+def runs(identity: Identity) -> bool:
+    """Whether exactly that process still runs."""
+    seen = process(identity.pid)
+    return seen is not None and seen.identity == identity and not seen.ended
