@@ -35,7 +35,7 @@ class Expiry(StrEnum):
 
 
 class Permission(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One right a fault needs: `system` is linux, rbac or iam; `action` is in its own words."""
+    """One right a fault needs: `system` is linux, rbac, iam or docker; `action` is in its own words."""
 
     system: str
     action: str

@@ -18,9 +18,12 @@ import msgspec
 
 from chaosrun import commands
 from chaosrun.errors import ChaosrunError, Indeterminate, Refused, Transient
+from chaosrun.mechanisms import asking as mechanisms
+from chaosrun.mechanisms.harm import Order, Seen
+from chaosrun.providers.docker import processes
 from chaosrun.units import JSON
 
-_ANSWERS_WITHIN = 10.0
+_ANSWERS_WITHIN = 10
 _LOOK_AGAIN = 0.02
 _SLOWEST_LOOK = 0.5
 _READS = ("containers", "info", "inspect", "networks", "logs", "version", "volumes")
@@ -168,6 +171,40 @@ class Docker:
         """The volumes with that label."""
         return list(self._call(engine, "volumes", filters={"label": label})["Volumes"] or ())
 
+    # This machine, where the engine is on it
+
+    def is_here(self, pid: int, container: str) -> bool:
+        """Whether that process of a container is on this machine."""
+        return processes.is_here(pid, container)
+
+    def alive(self, pid: int, container: str) -> bool:
+        """Whether that process of a container still runs code of its own."""
+        return processes.alive(pid, container)
+
+    def may_signal(self, pid: int) -> bool:
+        """Whether we are allowed to signal a process of this machine; it is not."""
+        return processes.may_signal(pid)
+
+    def crash(self, pid: int, container: str, number: int) -> None:
+        """Signal a container's process past the engine. Raises Refused."""
+        processes.send_signal(pid, container, number)
+
+    def hold(self, order: Order) -> Seen:
+        """Have a process of its own do and hold it until its deadline."""
+        return mechanisms.hold(order)
+
+    def look(self, order: Order) -> Seen:
+        """Whether what such a process was asked to do is there."""
+        return mechanisms.look(order)
+
+    def end(self, order: Order) -> Seen:
+        """Have it undone, whoever holds it."""
+        return mechanisms.end(order)
+
+    def held(self) -> list[Order]:
+        """What is held on this machine by such processes."""
+        return mechanisms.notes()
+
     # How calls are made
 
     def _call(self, engine: Engine, operation: str, *arguments: Any, **keywords: Any) -> Any:
@@ -183,12 +220,13 @@ class Docker:
             return getattr(api, operation)(*arguments, **keywords)
 
     def _api(self, url: str) -> Any:
-        import docker
+        from docker import APIClient
+        from docker.utils import kwargs_from_env
 
         with self._lock:
             if url not in self._apis:
-                settings = docker.utils.kwargs_from_env({**os.environ, "DOCKER_HOST": url})
-                api = docker.APIClient(
+                settings = kwargs_from_env({**os.environ, "DOCKER_HOST": url})
+                api = APIClient(
                     **settings,
                     version="auto",
                     timeout=_ANSWERS_WITHIN,
@@ -206,14 +244,14 @@ class Docker:
     @contextlib.contextmanager
     def _translated(self, engine: Engine, operation: str) -> Iterator[None]:
         """The SDK's errors in our words."""
-        import docker
         import requests
+        from docker import errors
 
         try:
             yield
-        except docker.errors.APIError as error:
+        except errors.APIError as error:
             raise _of_answer(error, operation) from None
-        except docker.errors.DockerException as error:
+        except errors.DockerException as error:
             raise _unreachable(str(error), engine.url) from None
         except requests.exceptions.ConnectTimeout:
             raise _unreachable("it does not answer", engine.url) from None

@@ -1,8 +1,8 @@
 """Containers: which ones a person means, and how they are now.
 
 Law (L4): nothing is selected by omission; some criterion must be given. The container that
-chaosrun itself runs in is never touched. A container is told by its id, which no other ever has, and
-one run of it by the moment at which it started.
+chaosrun itself runs in is never touched. A container is told by its id, which no other ever
+has, and one run of it by the moment at which it started.
 """
 
 from __future__ import annotations
@@ -248,7 +248,11 @@ def _listed(written: dict[str, Any]) -> Listed:
         state=written["State"],
         labels=written.get("Labels") or {},
         health=next(
-            (word for word in ("unhealthy", "healthy", "health: starting") if f"({word})" in status),
+            (
+                word
+                for word in ("unhealthy", "healthy", "health: starting")
+                if f"({word})" in status
+            ),
             "",
         ).removeprefix("health: "),
     )

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
-from chaosrun.providers.docker import life, marks, processes
+from chaosrun.providers.docker import life, marks, processes, switch
 from chaosrun.providers.docker.client import Docker
 from chaosrun.providers.docker.containers import (
     Containers,
@@ -30,12 +30,12 @@ _CRASH, _ENGINE = "crash", "engine"
 class Kill(Fault[Docker], frozen=True, kw_only=True):
     """Signal the first process of containers, and see that they run again.
 
-    As a `crash` the signal comes from this machine, past the engine, so that a restart policy brings
-    the container back as after any crash; the revert waits for that, and starts only what did
-    not come back. By the `engine` it is `docker kill`, which tells the engine that the end is wanted: no
-    restart policy applies, and the revert starts it. `auto` is a crash where the engine is on this
-    machine and we may signal its processes. A container that handles the signal and lives on
-    has not ended, so the effect is not seen.
+    As a `crash` the signal comes from this machine, past the engine, so that a restart policy
+    brings the container back as after any crash; the revert waits for that, and starts only what
+    did not come back. By the `engine` it is `docker kill`, which tells the engine that the end is
+    wanted: no restart policy applies, and the revert starts it. `auto` is a crash where the engine
+    is on this machine and we may signal its processes. A container that handles the signal and
+    lives on has not ended, so the effect is not seen.
     """
 
     name: ClassVar[str] = "docker.kill"
@@ -43,6 +43,7 @@ class Kill(Fault[Docker], frozen=True, kw_only=True):
     permissions: ClassVar[tuple[Permission, ...]] = (
         *calls(
             "POST /containers/{id}/kill",
+            "POST /containers/{id}/restart",
             "POST /containers/{id}/start",
             *marks.CALLS,
         ),
@@ -77,7 +78,7 @@ class Kill(Fault[Docker], frozen=True, kw_only=True):
         running = self.target.running(client, engine)
         targets = pick(life.targets_of(running, engine), self.target.pick, rng)
         runs = [life.with_run(target, client, engine) for target in targets]
-        way = self._way(engine.by_socket and all(processes.is_here(now) for _, now in runs), [
+        way = self._way(client, switch.possible(engine, [now for _, now in runs], client), [
             now.pid for _, now in runs
         ])  # fmt: skip
         word = f"SIG{self.signal.removeprefix('SIG')}"
@@ -95,8 +96,8 @@ class Kill(Fault[Docker], frozen=True, kw_only=True):
             used=self.permissions if way == _CRASH else self.permissions[:-1],
         )  # fmt: skip
 
-    def _way(self, local: bool, pids: list[int]) -> str:
-        able = local and all(processes.may_signal(pid) for pid in pids)
+    def _way(self, client: Docker, local: bool, pids: list[int]) -> str:
+        able = local and all(client.may_signal(pid) for pid in pids)
         if self.via == _CRASH and not able:
             raise Refused(
                 "a crash needs the engine on this machine, and the right to signal its processes",
@@ -119,13 +120,15 @@ class Kill(Fault[Docker], frozen=True, kw_only=True):
 
     @classmethod
     def revert(cls, hold: Hold, client: Docker) -> None:
-        within = hold.undo["within"]
-        caught = hold.undo["signal"] != "SIGKILL"
+        how = hold.undo
+        crashed, caught = how["way"] == _CRASH, how["signal"] != "SIGKILL"
         life.bring_back(
             hold, client,
-            ends_within=within if caught else 0.0,
-            heals_within=within if hold.undo["way"] == _CRASH else 0.0,
+            ends_within=how["within"] if caught else 0.0 if crashed else life.LATER,
+            heals_within=how["within"] if crashed else 0.0,
+            crashed=crashed,
         )  # fmt: skip
+        marks.take(hold, client)
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Docker) -> Evidence:

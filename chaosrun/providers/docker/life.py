@@ -7,6 +7,7 @@ of ours that would end it is still under way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -26,9 +27,11 @@ from chaosrun.providers.docker.containers import (
     present,
 )
 from chaosrun.targeting import Target
-from chaosrun.units import JSON
 
-STARTS_WITHIN = 5.0
+LATER = 1.0
+"""How many seconds longer than it should take an order that lost its caller may still end one."""
+_STARTS_WITHIN = 5.0
+_NOTICED_WITHIN = 2.0
 
 
 class Before(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -76,24 +79,40 @@ def await_ends(hold: Hold, client: Docker, within: float) -> bool:
     )
 
 
-def bring_back(hold: Hold, client: Docker, *, ends_within: float, heals_within: float) -> None:
-    """Have every target run again, and take the mark.
+def bring_back(
+    hold: Hold, client: Docker, *, ends_within: float, heals_within: float = 0.0,
+    crashed: bool = False,
+) -> None:  # fmt: skip
+    """Have every target run again.
 
-    Where our call may still be about to end one (the mark is there, and it is in its old run), see
-    that first: what is started before its end would be ended by it. One that its restart
-    policy brings back has `heals_within` to do so; the others are started.
+    What we asked for may still be about to end one of them when the mark is there and it is in
+    its old run: that is waited for, since what is started before its end would be ended by it.
+    Then those whose restart policy brings them back have `heals_within` to do so, and the rest
+    are started: Docker makes one that ends again and again wait ever longer.
     """
     engine = engine_of(hold)
-    if ends_within and marks.there(hold, client):
+    if marks.there(hold, client):
         await_ends(hold, client, ends_within)
+        if crashed:
+            until(lambda: not _dying(hold, client), _NOTICED_WITHIN)
     until(lambda: not any(_heals(now) for _, now in each_now(hold, client)), heals_within)
     for target, now in each_now(hold, client):
         if now is None or now.runs:
             continue
-        client.start(engine, target.id)
-        if not until(lambda id=target.id: _runs(client, engine, id), STARTS_WITHIN):  # type: ignore[misc]
+        if _heals(now):
+            client.restart(engine, target.id, 0)  # a mere start would leave it waiting
+        else:
+            client.start(engine, target.id)
+        if not until(partial(_runs, client, engine, target.id), _STARTS_WITHIN):
             raise Indeterminate(f"container {target.label} was started, and does not run")
-    marks.take(hold, client)
+
+
+def _dying(hold: Hold, client: Docker) -> bool:
+    """Whether a first process has ended, and the engine has not noticed yet."""
+    return any(
+        now is not None and same_run(target, now) and not client.alive(now.pid, now.id)
+        for target, now in each_now(hold, client)
+    )
 
 
 def _runs(client: Docker, engine: Engine, container: str) -> bool:
@@ -121,12 +140,20 @@ def _end(target: Target, now: Container | None) -> tuple[Target, bool, str]:
     return target, True, f"ended with exit code {now.exit_code} at {moment(now.finished)}"
 
 
+def down(hold: Hold, client: Docker) -> Evidence:
+    """Evidence that no target runs."""
+    return on_all(
+        [
+            (target, now is None or not now.runs, _end(target, now)[2])
+            for target, now in each_now(hold, client)
+        ]
+    )
+
+
 def back(hold: Hold, client: Docker) -> Evidence:
     """Evidence that every target runs, is not ill, and that no mark is left."""
     seen = on_all([_return(target, now) for target, now in each_now(hold, client)])
-    if marks.there(hold, client):
-        return Evidence(False, f"{seen.detail}; the mark is still on the engine")
-    return seen
+    return marks.and_none_left(seen, hold, client)
 
 
 def _return(target: Target, now: Container | None) -> tuple[Target, bool, str]:
@@ -146,7 +173,3 @@ def _return(target: Target, now: Container | None) -> tuple[Target, bool, str]:
 def moment(text: str) -> str:
     """The time of day of an engine's time stamp: `12:30:05.123`."""
     return text.partition("T")[2][:12].rstrip("Z")
-
-
-def plain(engine: Engine) -> JSON:
-    return to_plain(engine)

@@ -16,11 +16,12 @@ import msgspec
 
 from chaosrun.codec import from_json, to_json
 from chaosrun.errors import Refused, Transient
-from chaosrun.fault import Found, Hold
+from chaosrun.fault import Evidence, Found, Hold
 from chaosrun.providers.docker.client import Docker
 from chaosrun.providers.docker.containers import engine_of
 
 LABEL = "dev.chaosrun.mark"
+CALLS = ("POST /volumes/create", "GET /volumes", "DELETE /volumes/{id}")
 _FAULT, _HOLD = "dev.chaosrun.fault", "dev.chaosrun.hold"
 
 
@@ -46,6 +47,13 @@ def there(hold: Hold, client: Docker) -> bool:
         each["Name"] == name_of(hold)
         for each in client.marks(engine_of(hold), f"{LABEL}={hold.mark}")
     )
+
+
+def and_none_left(seen: Evidence, hold: Hold, client: Docker) -> Evidence:
+    """The evidence that all is as it was, if our mark is gone too."""
+    if there(hold, client):
+        return Evidence(False, f"{seen.detail}; the mark is still on the engine", seen.measured)
+    return seen
 
 
 def find(client: Docker) -> tuple[Found, ...]:

@@ -1,0 +1,58 @@
+"""Processes of containers as this machine sees them, where the engine is on it.
+
+Law: a process id that an engine gives means something only on the engine's machine, and in its
+namespace of process ids; it is believed when the process's cgroup bears the container's id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+from chaosrun import procfs
+from chaosrun.errors import Refused
+from chaosrun.fault import Permission
+
+KILL = Permission("linux", "CAP_KILL", "the first processes of containers on this machine")
+
+
+def is_here(pid: int, container: str) -> bool:
+    """Whether that process is on this machine and in that container."""
+    try:
+        return pid > 0 and container in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
+
+
+def alive(pid: int, container: str) -> bool:
+    """Whether it is still there and runs code of its own."""
+    seen = procfs.process(pid)
+    return seen is not None and not seen.ended and is_here(pid, container)
+
+
+def may_signal(pid: int) -> bool:
+    """Whether we are allowed to signal it; it is not."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        pass
+    return True
+
+
+def send_signal(pid: int, container: str, number: int) -> None:
+    """Signal it if it still is in that container. Raises Refused."""
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(pid)
+        try:
+            if is_here(pid, container):  # looked at after the handle was taken: no mistake
+                signal.pidfd_send_signal(handle, number)
+        except PermissionError:
+            raise Refused(
+                f"not allowed to signal process {pid}", hint="run as root, or with CAP_KILL"
+            ) from None
+        finally:
+            os.close(handle)
