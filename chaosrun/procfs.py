@@ -132,6 +132,15 @@ def variable(pid: int, name: str) -> str | None:
     return next((value.decode(errors="replace") for value in values), None)
 
 
+def cgroups(pid: int) -> set[str]:
+    """The paths of the control groups that a process is in, of every hierarchy."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text(errors="replace").splitlines()
+    except OSError:
+        return set()
+    return {line.split(":", 2)[2] for line in lines}  # cgroups(7): number:controllers:path
+
+
 def _open_files(pid: int) -> set[str]:
     found, directory = set[str](), f"/proc/{pid}/fd"
     try:

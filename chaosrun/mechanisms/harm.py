@@ -33,6 +33,18 @@ WORKER = "CHAOSRUN_HARM"
 HARMS: dict[str, str] = {
     "docker": "chaosrun.providers.docker.switch:Held",
     "partition": "chaosrun.mechanisms.partition:Partition",
+    "queue": "chaosrun.mechanisms.queue:Queue",
+    "tun": "chaosrun.mechanisms.tun:Tun",
+    "cpu": "chaosrun.mechanisms.pressure:Cpu",
+    "memory": "chaosrun.mechanisms.pressure:Memory",
+    "io": "chaosrun.mechanisms.pressure:Io",
+    "disk": "chaosrun.mechanisms.pressure:Disk",
+    "files": "chaosrun.mechanisms.pressure:Files",
+    "tasks": "chaosrun.mechanisms.pressure:Tasks",
+    "open-limit": "chaosrun.mechanisms.open_limit:OpenLimit",
+    "dns": "chaosrun.mechanisms.dns:Dns",
+    "http": "chaosrun.mechanisms.http:Http",
+    "clock": "chaosrun.mechanisms.clock:Clock",
 }
 """Where each kind of harm is: its tag as `module:Class`. Imported when an order names it."""
 
@@ -91,17 +103,18 @@ class Here:
         cwd: str = "/",
         stdout: int = subprocess.DEVNULL,
         pass_fds: Sequence[int] = (),
+        dies_of: int = signal.SIGKILL,
     ) -> subprocess.Popen[bytes]:
         """Start a worker; it is in the cgroups of `inside` where those were asked for.
 
-        Raises Refused. To be called by the process that holds the harm only.
+        `dies_of` is the signal that it gets when its parent was killed. Raises Refused. To be called by the process that holds the harm only.
         """
         environment = {"PATH": os.environ.get("PATH", os.defpath), **(env or {}), WORKER: self.mark}
         try:
             worker = subprocess.Popen(
                 list(words), env=environment, cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout,
                 stderr=subprocess.DEVNULL, start_new_session=True, pass_fds=pass_fds,
-                preexec_fn=partial(_as_worker, os.getpid(), tuple(self._cgroups)),
+                preexec_fn=partial(_as_worker, os.getpid(), dies_of, tuple(self._cgroups)),
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:
             raise Refused(f"cannot start {words[0]}: {error}") from None
@@ -114,6 +127,10 @@ class Here:
         return [each.identity for each in own if each is not None] + [
             each for each in self._left if procfs.runs(each)
         ]
+
+    def lost_worker(self) -> bool:
+        """Whether a worker that this process started has ended by itself."""
+        return any(each.poll() is not None for each in self._started)
 
     # What follows is for who holds the harm, not for the harm.
 
@@ -142,9 +159,9 @@ class Here:
         self._started, self._left = [], []
 
 
-def _as_worker(parent: int, cgroups: tuple[int, ...]) -> None:
+def _as_worker(parent: int, dies_of: int, cgroups: tuple[int, ...]) -> None:
     """Between fork and exec."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, dies_of, 0, 0, 0)
     if os.getppid() not in (parent, 0):  # 0: it is in another namespace of process ids
         os._exit(127)  # the parent died before the kernel knew
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -175,6 +192,8 @@ class Harm(
     """The Linux capabilities that it takes."""
     survives_restart: ClassVar[bool] = False
     """Whether it is still there after the machine was started anew, as files are."""
+    ends_with_workers: ClassVar[bool] = False
+    """Whether it is over, and is to be removed at once, when one of its workers has ended."""
 
     def apply(self, here: Here) -> None:
         """Put it in place. Twice is once."""
@@ -183,6 +202,9 @@ class Harm(
     def look(self, here: Here) -> Seen:
         """Whether it is there now. Reads only."""
         raise NotImplementedError
+
+    def release(self, here: Here) -> None:
+        """Let go of what still needs the workers, which are killed right after this. Optional."""
 
     def remove(self, here: Here) -> None:
         """Take it away. Twice is once; harmless when it was never there. Workers are dead."""

@@ -96,7 +96,7 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             handles: list[tuple[int, int]] = []
             for kind in ("net", "pid", "mnt"):  # the files are all opened before the first
                 if kind == "net" or kind in self.joins:
-                    path = self._network() if kind == "net" else self._of_process(kind)
+                    path = self.network_file() if kind == "net" else self._of_process(kind)
                     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                     files.callback(os.close, handle)
                     handles.append((handle, _FLAGS[kind]))
@@ -122,7 +122,8 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return Path(self.net) if self.net.startswith("/") else NAMED / self.net
         return Path(f"/proc/{self.pid}/ns/net") if self.pid else _OWN
 
-    def _network(self) -> Path:
+    def network_file(self) -> Path:
+        """A file of that network namespace. Raises Gone."""
         found = next(self._files(), None)
         if found is None:
             raise Gone(f"the network namespace {str(self) or self.network} is gone")

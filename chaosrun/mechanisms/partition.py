@@ -1,4 +1,4 @@
-"""Packets of chosen peers are dropped or refused, by nftables, until the kernel itself ends it.
+"""Packets of chosen peers are dropped or refused, all or a share of them, by nftables.
 
 Law (L3): the peers are elements of sets with the kernel's own timeout, so it ends at its deadline
 though every process of ours was killed. Nothing but our own table is touched.
@@ -17,17 +17,24 @@ from chaosrun.mechanisms.traffic import Traffic, Way, nft_match
 from chaosrun.units import JSON
 
 PREFIX = "chaosrun_"
+_PARTS = 1_000_000
 _BEFORE_CONNECTIONS = -310  # before conntrack (-200) and raw (-300): what is dropped never was
 _HALVES = {"0.0.0.0/0": ("0.0.0.0/1", "128.0.0.0/1"), "::/0": ("::/1", "8000::/1")}
 
 
 class Partition(Harm, frozen=True, kw_only=True, tag="partition"):
-    """No packet of that traffic passes: neither to and from this place, nor through it."""
+    """That traffic does not pass: neither to and from this place, nor through it.
+
+    With a `share`, each packet has that chance to be lost, and with an `interface` only what
+    passes there is meant.
+    """
 
     needs: ClassVar[tuple[str, ...]] = ("CAP_NET_ADMIN",)
 
     traffic: Traffic = Traffic()
     how: Literal["drop", "reject"] = "drop"
+    share: float = 1.0
+    interface: str = ""
 
     def apply(self, here: Here) -> None:
         left = here.deadline - time.time()
@@ -62,6 +69,10 @@ class Partition(Harm, frozen=True, kw_only=True, tag="partition"):
         if self.how == "reject":
             end = "reject with icmpx type admin-prohibited"
         match = nft_match(self.traffic, way, version)
+        if self.interface:
+            match = f'{"oifname" if way == "out" else "iifname"} "{self.interface}" {match}'
+        if self.share < 1:
+            match += f" numgen random mod {_PARTS} < {round(self.share * _PARTS)}"
         return f"{family} {side} @peers{version} {match} counter {end}"
 
     def look(self, here: Here) -> Seen:

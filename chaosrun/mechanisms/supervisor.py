@@ -33,7 +33,7 @@ SIGN = ("-m", "chaosrun.mechanisms")
 """What the command line of one that holds a harm has, then `hold` or `run`, then the mark."""
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-_LOOK_AT_CLOCK = 1.0
+_LOOK_AT_CLOCK = 0.5
 _ENDS_WITHIN = 10.0
 _GONE_WITHIN = 2.0
 _HELD_WITHIN = 0.1
@@ -90,6 +90,8 @@ def _hold(order: Order, harm: Harm, note: Held, left: Callable[[], float], say: 
         while (rest := left()) > 0:
             if signal.sigtimedwait(ENDING, min(rest, _LOOK_AT_CLOCK)) is not None:
                 break
+            if harm.ends_with_workers and here.lost_worker():
+                break
     _remove_until_gone(harm, here)
     systemd.disarm(armed)
     note.remove()
@@ -107,6 +109,8 @@ def _remove_until_gone(harm: Harm, here: Here) -> None:
 
 def _removed(harm: Harm, here: Here) -> bool:
     try:
+        with suppress(ChaosrunError):  # removing will tell
+            harm.release(here)
         here.end_workers()
         harm.remove(here)
         return not harm.look(here).any
@@ -180,12 +184,15 @@ def end(mark: str, order: Order | None = None) -> Seen:
     with held(mark, within=_ENDS_WITHIN) as note:
         harm = order.typed()
         here.prepare()
-        here.end_workers()
         try:
             order.inside.join()
         except Gone as gone:
+            here.end_workers()
             seen = Seen(False, str(gone))
         else:
+            with suppress(ChaosrunError):
+                harm.release(here)
+            here.end_workers()
             harm.remove(here)
             seen = harm.look(here)
         if seen.any:

@@ -11,11 +11,13 @@ import subprocess
 from collections.abc import Sequence
 
 from chaosrun.errors import Indeterminate, Refused
+from chaosrun.mechanisms.inside import Inside
 from chaosrun.units import JSON
 
 _WITHIN = 10.0
 _PACKAGES = {"tc": "iproute2", "ip": "iproute2", "nft": "nftables"}
-_PLACES = "/usr/sbin:/sbin:/usr/bin:/bin"
+PLACES = "/usr/sbin:/sbin:/usr/bin:/bin"
+"""Where they are, whatever PATH says."""
 
 
 class Failed(Refused):
@@ -24,9 +26,14 @@ class Failed(Refused):
     code = "tool-failed"
 
 
-def run(words: Sequence[str], *, stdin: str = "") -> str:
-    """What the program wrote. Raises Failed with what it said, Refused, and Indeterminate."""
-    path = os.pathsep.join((os.environ.get("PATH", ""), _PLACES))
+def run(words: Sequence[str], *, stdin: str = "", inside: Inside | None = None) -> str:
+    """What the program wrote, in this place or another network namespace.
+
+    Raises Failed with what it said, Refused, and Indeterminate.
+    """
+    if inside is not None and not inside.is_here:
+        words = ["nsenter", f"--net={inside.network_file()}", "--", *words]
+    path = os.pathsep.join((os.environ.get("PATH", ""), PLACES))
     try:
         done = subprocess.run(
             list(words), input=stdin, capture_output=True, text=True, timeout=_WITHIN,
@@ -45,7 +52,7 @@ def run(words: Sequence[str], *, stdin: str = "") -> str:
     return done.stdout
 
 
-def run_json(words: Sequence[str]) -> JSON:
+def run_json(words: Sequence[str], *, inside: Inside | None = None) -> JSON:
     """What the program wrote, read as JSON; an empty list where it wrote nothing."""
-    text = run(words).strip()
+    text = run(words, inside=inside).strip()
     return json.loads(text) if text else []

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +24,9 @@ from chaosrun import commands, procfs
 from chaosrun.codec import to_json
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.fault import Hold
+from chaosrun.mechanisms import asking, dns, envoy, worker
+from chaosrun.mechanisms.harm import WORKER, Order, Seen
+from chaosrun.mechanisms.supervisor import held_by
 from chaosrun.place import Place, here
 from chaosrun.procfs import Identity, Process
 from chaosrun.providers.host import runtime, watchdog
@@ -48,6 +53,21 @@ os.execvp(words[0], words)
 command lines a selection would find them, and take them for what they start."""
 
 
+_CAPABILITIES = {
+    "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24, "CAP_NET_ADMIN": 12,
+}  # fmt: skip
+"""Their numbers in capability.h."""
+
+
+class Space(msgspec.Struct, frozen=True, kw_only=True):
+    """A file system: its size, what is free to us, in bytes; its kind, and its device's number."""
+
+    whole: int
+    free: int
+    kind: str
+    device: int
+
+
 class Host:
     """This machine."""
 
@@ -58,6 +78,44 @@ class Host:
     def user(self) -> int:
         """The user we run as."""
         return os.geteuid()
+
+    def capabilities(self) -> set[str]:
+        """The Linux capabilities of this process, of those that faults here ask for."""
+        lines = Path("/proc/self/status").read_text().splitlines()
+        mask = int(next(line for line in lines if line.startswith("CapEff")).split()[1], 16)
+        return {name for name, bit in _CAPABILITIES.items() if mask >> bit & 1}
+
+    def program(self, name: str) -> str:
+        """The path of a program; empty when it is not installed."""
+        return shutil.which(name) or ""
+
+    def envoy(self) -> str:
+        """The path of Envoy. Raises Refused when it is not installed."""
+        return envoy.program()
+
+    def processors(self) -> int:
+        """How many processors we may use."""
+        return len(os.sched_getaffinity(0))
+
+    def memory(self, pid: int = 0) -> int:
+        """The bytes of memory that there are, for a process or for us: a control group may say."""
+        return worker.total(pid or "self")
+
+    def space(self, path: str) -> Space:
+        """The file system of a directory. Raises Refused."""
+        try:
+            seen = os.statvfs(path)
+            if not os.path.isdir(path):
+                raise Refused(f"{path} is not a directory")
+        except OSError as error:
+            raise Refused(f"cannot look at {path}: {error.strerror}") from None
+        if not os.access(path, os.W_OK):
+            raise Refused(f"not allowed to write in {path}", hint="run as its owner or as root")
+        unit = seen.f_frsize
+        return Space(
+            whole=seen.f_blocks * unit, free=seen.f_bavail * unit, kind=_kind_of(path),
+            device=os.stat(path).st_dev,
+        )  # fmt: skip
 
     def directory(self, path: str) -> str:
         """A directory whole; the current one for an empty path."""
@@ -79,6 +137,10 @@ class Host:
     def listeners(self, port: int, pids: Sequence[int]) -> list[int]:
         """Those of `pids` that listen on a TCP port."""
         return procfs.listeners(port, pids)
+
+    def cgroups(self, pid: int) -> set[str]:
+        """The paths of the control groups that a process is in."""
+        return procfs.cgroups(pid)
 
     def untouchable(self, found: Sequence[Process]) -> dict[int, str]:
         """Those of the processes that may never be touched, with the reason."""
@@ -117,6 +179,41 @@ class Host:
         """When that process started, in UTC seconds."""
         uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
         return procfs.started_at(identity, time.time(), uptime)
+
+    def open_limit(self, identity: Identity) -> int:
+        """The soft limit of open files of that process; -1 is none. Raises Refused."""
+        try:
+            return resource.prlimit(identity.pid, resource.RLIMIT_NOFILE)[0]
+        except PermissionError:
+            raise Refused(
+                f"not allowed to see the limits of process {identity.pid}",
+                hint="run as its user, or with CAP_SYS_RESOURCE",
+            ) from None
+        except ProcessLookupError:
+            raise Transient(f"process {identity.pid} has ended") from None
+
+    def environments(self, names: Sequence[str]) -> dict[int, dict[str, str]]:
+        """Those variables of each process that has one of them, as it was started."""
+        found: dict[int, dict[str, str]] = {}
+        for each in procfs.processes():
+            values = {name: procfs.variable(each.pid, name) for name in names}
+            given = {name: value for name, value in values.items() if value is not None}
+            if given:
+                found[each.pid] = given
+        return found
+
+    def text_of(self, path: str) -> str | None:
+        """What a small file says; None when there is none. Raises Refused."""
+        try:
+            return Path(path).read_text()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(f"cannot read {path}: {error}") from None
+
+    def name_servers(self, path: str) -> list[str]:
+        """The name servers in a resolv.conf(5); none where there is no such file."""
+        return dns.servers_of(path)
 
     # Signals
 
@@ -247,6 +344,24 @@ class Host:
         """The pauses of which word was left."""
         return list(runtime.notes())
 
+    # Harms that a process of their own holds
+
+    def hold(self, order: Order) -> Seen:
+        """Have it done and held until its deadline; see `chaosrun.mechanisms.asking`."""
+        return asking.hold(order)
+
+    def look(self, order: Order) -> Seen:
+        """Whether it is there now."""
+        return asking.look(order)
+
+    def end(self, order: Order) -> Seen:
+        """Undo it, and see that it is gone."""
+        return asking.end(order)
+
+    def harms(self) -> list[Order]:
+        """The harms of which word was left."""
+        return asking.notes()
+
     # Proxies
 
     def proxies(self) -> list[str]:
@@ -285,6 +400,16 @@ class Host:
         return answer.status
 
 
+def _kind_of(path: str) -> str:
+    """The kind of the file system that a path is on, as in /proc/self/mountinfo (proc(5))."""
+    device, kind = os.stat(path).st_dev, ""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        if left.split()[2] == f"{os.major(device)}:{os.minor(device)}":
+            kind = right.split()[0]
+    return kind
+
+
 def _reason(process: Process, line: set[int]) -> str:
     """Why a process may never be touched; empty when it may."""
     if process.pid == 1:
@@ -295,6 +420,8 @@ def _reason(process: Process, line: set[int]) -> str:
         return "chaosrun itself, or what started it"
     if watchdog.SIGN in process.words:
         return "the watchdog of a pause"
+    if held_by(process.words) or procfs.variable(process.pid, WORKER):
+        return "what holds a fault of chaosrun"
     return "a command of chaosrun" if procfs.variable(process.pid, commands.TOKEN) else ""
 
 
