@@ -107,7 +107,8 @@ class Here:
     ) -> subprocess.Popen[bytes]:
         """Start a worker; it is in the cgroups of `inside` where those were asked for.
 
-        `dies_of` is the signal that it gets when its parent was killed. Raises Refused. To be called by the process that holds the harm only.
+        `dies_of` is the signal that it gets when its parent was killed. Raises Refused. To be
+        called by the process that holds the harm only.
         """
         environment = {"PATH": os.environ.get("PATH", os.defpath), **(env or {}), WORKER: self.mark}
         try:

@@ -69,17 +69,27 @@ def remaking(interface: str, inside: Inside) -> tuple[str, ...]:
     if root is None:
         return ()
     said = f"the root qdisc {root['kind']} {root['handle']} of {interface} cannot be made again"
-    for what in ("class", "filter"):
-        kept = tools.run_json(["tc", "-j", what, "show", "dev", interface], inside=inside)
-        if kept:
-            raise Refused(f"{said}: it has a {what}", hint="choose another interface")
-    words = _words(root)
-    if not words:
-        raise Refused(f"{said}: its kind is not known here", hint="choose another interface")
+    hint = "choose another interface, or another mechanism"
+    ways = _words(root)
+    if not ways:
+        raise Refused(f"{said}: its kind is not known here", hint=hint)
     link = tools.run_json(["ip", "-j", "link", "show", "dev", interface], inside=inside)[0]
-    if _trial(words, int(link["mtu"])) != plain(listed):
-        raise Refused(f"{said}: a trial gave another", hint="choose another interface")
-    return words
+    there = tools.run(["sh", "-c", _SHOW.format(interface)], inside=inside)
+    for words in ways:
+        if _trial(words, int(link["mtu"])) == _told(there):
+            return words
+    raise Refused(f"{said}: a trial gave another (it has filters, classes or parts)", hint=hint)
+
+
+_SHOW = (
+    "tc -s -j qdisc show dev {0} && echo && tc class show dev {0} && tc filter show dev {0} || true"
+)
+
+
+def _told(shown: str) -> tuple[JSON, str]:
+    """The disciplines, and the text of classes and filters, of what `_SHOW` shows."""
+    listed, _, rest = shown.partition("\n")
+    return plain(json.loads(listed)), rest.strip()
 
 
 def plain(listed: list[dict[str, Any]]) -> JSON:
@@ -88,20 +98,21 @@ def plain(listed: list[dict[str, Any]]) -> JSON:
     return [{key: value for key, value in each.items() if key not in _COUNTERS} for each in kept]
 
 
-def _words(root: dict[str, Any]) -> tuple[str, ...]:
-    """How tc is told to make it. Empty for kinds that are not known."""
+def _words(root: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Ways to tell tc to make it, the likeliest first. None for kinds that are not known."""
     options, kind = root["options"], str(root["kind"])
     match kind:
-        case "pfifo":
-            words = ["limit", str(options["limit"]).rstrip("p")]
-        case "bfifo":
-            words = ["limit", str(options["limit"]).rstrip("b")]
+        case "pfifo" | "bfifo":
+            ways = [["limit", str(options["limit"])]]
         case "tbf":
-            words = ["rate", f"{options['rate']}bps", "burst", str(options["burst"])]
-            if "lat" in options:
-                words += ["latency", f"{options['lat']}us"]
-            else:
-                words += ["limit", str(options["limit"])]
+            # tc shows a burst as rounded to the kernel's ticks: a little more was asked for.
+            shown = int(options["burst"])
+            latency = "lat" in options
+            end = (
+                ["latency", f"{options['lat']}us"] if latency else ["limit", f"{options['limit']}"]
+            )
+            bursts = dict.fromkeys((-(-shown // 1024) * 1024, shown, shown + shown // 2000 + 1))
+            ways = [["rate", f"{options['rate']}bps", "burst", str(b), *end] for b in bursts]
         case "fq_codel":
             words = [
                 "limit", str(options["limit"]), "flows", str(options["flows"]),
@@ -110,17 +121,18 @@ def _words(root: dict[str, Any]) -> tuple[str, ...]:
                 "memory_limit", str(options["memory_limit"]),
                 "drop_batch", str(options["drop_batch"]), "ecn" if options["ecn"] else "noecn",
             ]  # fmt: skip
+            ways = [words]
         case _:
-            return ()
-    return ("handle", str(root["handle"]), kind, *words)
+            return []
+    return [("handle", str(root["handle"]), kind, *words) for words in ways]
 
 
-def _trial(words: tuple[str, ...], mtu: int) -> JSON:
+def _trial(words: tuple[str, ...], mtu: int) -> tuple[JSON, str] | None:
     script = (
         f"ip link add trial mtu {mtu} type veth peer name other && "
-        f"tc qdisc add dev trial root {' '.join(words)} && tc -s -j qdisc show dev trial"
+        f"tc qdisc add dev trial root {' '.join(words)} && {_SHOW.format('trial')}"
     )
     try:
-        return plain(json.loads(tools.run(["unshare", "--net", "sh", "-c", script])))
-    except Failed:
+        return _told(tools.run(["unshare", "--net", "sh", "-c", script]))
+    except (Failed, json.JSONDecodeError):
         return None

@@ -14,13 +14,14 @@ from chaosrun.errors import ChaosrunError
 from chaosrun.mechanisms import tools
 
 _TRIALS = {
-    "netem": "tc qdisc add dev a root netem delay 1ms && tc qdisc del dev a root",
-    "tbf": "tc qdisc add dev a root tbf rate 1mbit burst 16k latency 50ms && "
-    "tc qdisc del dev a root",
-    "prio": "tc qdisc add dev a root prio bands 4 && tc qdisc del dev a root",
-    "htb": "tc qdisc add dev a root htb default 0 && tc qdisc del dev a root",
-    "ifb": "ip link add i type ifb && tc qdisc add dev a ingress && tc filter add dev a parent "
-    "ffff: protocol ip u32 match u32 0 0 action mirred egress redirect dev i",
+    "netem": "tc qdisc add dev left root netem delay 1ms && tc qdisc del dev left root",
+    "tbf": "tc qdisc add dev left root tbf rate 1mbit burst 16k latency 50ms && "
+    "tc qdisc del dev left root",
+    "prio": "tc qdisc add dev left root prio bands 4 && tc qdisc del dev left root",
+    "htb": "tc qdisc add dev left root htb default 0 && tc qdisc del dev left root",
+    "ifb": "ip link add middle type ifb && tc qdisc add dev left ingress && "
+    "tc filter add dev left parent ffff: protocol ip u32 match u32 0 0 "
+    "action mirred egress redirect dev middle",
     "nftables": "printf 'table inet t {\\nset s { type ipv4_addr; flags interval, timeout; }\\n"
     "chain c {\\ntype filter hook input priority -310;\\nip saddr @s counter drop\\n}\\n}\\n'"
     " | nft -f -",
@@ -68,7 +69,7 @@ class Offers(msgspec.Struct, frozen=True, kw_only=True):
 @cache
 def offers() -> Offers:
     """What this kernel offers. Takes a moment; tried once in a process."""
-    script = ["ip link add a type veth peer name b || ip link add a type dummy"]
+    script = ["ip link add left type veth peer name right || ip link add left type dummy"]
     script += [f"( {trial} ) >/dev/null 2>&1 && echo {name}" for name, trial in _TRIALS.items()]
     try:
         said = tools.run(["unshare", "--net", "sh", "-c", "\n".join([*script, "true"])])

@@ -71,6 +71,8 @@ class Partition(Harm, frozen=True, kw_only=True, tag="partition"):
         match = nft_match(self.traffic, way, version)
         if self.interface:
             match = f'{"oifname" if way == "out" else "iifname"} "{self.interface}" {match}'
+        elif not self.traffic.loopback:
+            match = f'{"oifname" if way == "out" else "iifname"} != "lo" {match}'
         if self.share < 1:
             match += f" numgen random mod {_PARTS} < {round(self.share * _PARTS)}"
         return f"{family} {side} @peers{version} {match} counter {end}"

@@ -16,10 +16,20 @@ from chaosrun.mechanisms.harm import Harm, Here, Seen
 from chaosrun.mechanisms.tools import Failed
 from chaosrun.mechanisms.traffic import Traffic, Way, tc_matches
 
+_ICMP6 = ("match", "ip6", "protocol", "58", "0xff", "match", "u8")
+_OF_THE_WIRE = (
+    ("ip", ("match", "ip", "dst", "224.0.0.0/3")),
+    ("ipv6", ("match", "ip6", "dst", "ff00::/8")),
+    # Router and neighbour discovery, types 133 to 137 (RFC 4861).
+    ("ipv6", (*_ICMP6, "0x85", "0xff", "at", "40")),
+    ("ipv6", (*_ICMP6, "0x86", "0xfe", "at", "40")),
+    ("ipv6", (*_ICMP6, "0x88", "0xfe", "at", "40")),
+)
 _ABSENT = ("Cannot find device", "No such file", "Invalid handle", "does not exist", "not found")
-_PRIO = "prio bands 4 priomap 1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1".split()
-_HTB = "htb default 0 direct_qlen 1000".split()
-_HTB_CLASS = "htb rate 32gbit ceil 32gbit burst 1m cburst 1m quantum 60000".split()
+_PRIO = ("prio", "bands", "4", "priomap", *"1222120011111111")
+_HTB = ("htb", "default", "0", "direct_qlen", "1000")
+_HTB_CLASS = ("htb", "rate", "32gbit", "ceil", "32gbit", "burst", "1m", "cburst", "1m",
+              "quantum", "60000")  # fmt: skip
 
 
 class Queue(Harm, frozen=True, kw_only=True, tag="queue"):
@@ -127,11 +137,21 @@ class Queue(Harm, frozen=True, kw_only=True, tag="queue"):
             return False
 
 
-def redirect_ingress(interface: str, traffic: Traffic, device: str, here: Here) -> None:
-    """Lead what comes in on an interface to another device, which gives it back."""
+def redirect_ingress(
+    interface: str, traffic: Traffic, device: str, here: Here, *, spare: bool = False
+) -> None:
+    """Lead what comes in on an interface to another device, which gives it back.
+
+    With `spare`, what speaks of the wire itself goes on as ever: neighbours, groups, broadcasts.
+    """
     listed = interfaces.qdiscs(interface)
     if not interfaces.has_ingress(listed):
         tools.run(["tc", "qdisc", "add", "dev", interface, "handle", "ffff:", "ingress"])
+    spared = _OF_THE_WIRE if spare else ()
+    for protocol, match in spared:  # what was added first is asked first
+        added = ["tc", "filter", "add", "dev", interface, "parent", "ffff:", "protocol", protocol]
+        pref = str(preference(here, protocol))
+        tools.run([*added, "pref", pref, "u32", *match, "flowid", ":1"])
     for protocol, match in tc_matches(traffic, "in"):
         added = ["tc", "filter", "add", "dev", interface, "parent", "ffff:", "protocol", protocol]
         redirect = ["action", "mirred", "egress", "redirect", "dev", device]

@@ -207,10 +207,8 @@ def main(text: str) -> int:
         print(f"/dev/net/tun: {error.strerror}", flush=True)
         return 1
     print("ready", flush=True)
-    try:
+    with suppress(_Ended):
         shaper.work()
-    except _Ended:
-        pass
     with suppress(ChaosrunError):
         told.harm.remove(Here(told.mark, 0.0, "", Inside()))
     return 0

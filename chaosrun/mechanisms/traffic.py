@@ -42,6 +42,11 @@ class Traffic(
         """Whether it is not narrowed at all, but by direction."""
         return not (self.peers or self.ports or self.local_ports or self.protocol != "any")
 
+    @property
+    def loopback(self) -> bool:
+        """Whether an address of loopback was named: `everybody` does not mean ourselves."""
+        return any(ipaddress.ip_network(peer).is_loopback for peer in self.peers)
+
     def networks(self, version: int) -> list[str]:
         """The peers of IPv4 or IPv6 as CIDRs, without those that are in others."""
         found = (ipaddress.ip_network(peer) for peer in self.peers or EVERYBODY)

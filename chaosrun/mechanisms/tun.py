@@ -22,7 +22,7 @@ import msgspec
 
 from chaosrun.codec import to_json
 from chaosrun.errors import Indeterminate, Refused
-from chaosrun.mechanisms import interfaces, tools
+from chaosrun.mechanisms import tools
 from chaosrun.mechanisms.harm import Harm, Here, Seen
 from chaosrun.mechanisms.impairment import Impairment
 from chaosrun.mechanisms.queue import absent, redirect_ingress, redirected, unredirect_ingress
@@ -62,7 +62,7 @@ class Tun(Harm, frozen=True, kw_only=True, tag="tun"):
                 self._route(name, here)
             else:
                 _accept_replies(name, here)
-                redirect_ingress(self.interface, self.traffic, name, here)
+                redirect_ingress(self.interface, self.traffic, name, here, spare=True)
 
     def _start(self, here: Here) -> None:
         told = Told(

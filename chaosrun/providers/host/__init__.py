@@ -6,6 +6,8 @@ held.py         what faults share whose harm a process of its own holds
 pressing.py     what those share that press on a resource
 command.py  process_kill.py  process_pause.py  tcp_proxy.py     the faults
 cpu.py  memory.py  io.py  disk_fill.py  fd.py  pids.py  clock.py
+network_target.py  network.py  partition.py                     where, and which packets; the faults
+networks.py     what planning them needs to see
 marks.py        what a sweep finds
 runtime.py  watchdog.py  proxy/                                 what they stand on
 """
@@ -28,6 +30,8 @@ provider = Provider(
         "host.http": "http:Http",
         "host.io": "io:Io",
         "host.memory": "memory:Memory",
+        "host.network": "network:Network",
+        "host.partition": "partition:Partition",
         "host.pids": "pids:Pids",
         "host.process-kill": "process_kill:ProcessKill",
         "host.process-pause": "process_pause:ProcessPause",

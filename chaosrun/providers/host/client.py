@@ -30,6 +30,7 @@ from chaosrun.mechanisms.supervisor import held_by
 from chaosrun.place import Place, here
 from chaosrun.procfs import Identity, Process
 from chaosrun.providers.host import runtime, watchdog
+from chaosrun.providers.host.networks import Networks
 from chaosrun.providers.host.proxy.messages import Answer, Request, Status
 
 RESTARTED = "CHAOSRUN_RESTARTED"
@@ -68,7 +69,7 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     device: int
 
 
-class Host:
+class Host(Networks):
     """This machine."""
 
     def place(self) -> Place:

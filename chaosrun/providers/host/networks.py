@@ -1,6 +1,6 @@
-"""The way to what `chaosrun.mechanisms` does on this machine. The host's client has all of it.
+"""The way to the networks of this machine: what planning their faults needs to see.
 
-Law: every call is one look or one change, so that a failure at any of them can be undone.
+Law: reads only; what kernels can do is tried in a network namespace made for it.
 """
 
 from __future__ import annotations
@@ -10,32 +10,15 @@ from collections.abc import Sequence
 
 from chaosrun import network
 from chaosrun.errors import Refused, Transient
-from chaosrun.mechanisms import asking, interfaces, kernel, rights
-from chaosrun.mechanisms.harm import Order, Seen
+from chaosrun.mechanisms import interfaces, kernel, rights
 from chaosrun.mechanisms.inside import Inside
 from chaosrun.mechanisms.kernel import Offers
 
 _NAMES_WITHIN = 5.0
 
 
-class Harms:
-    """Harms that are held by processes of their own, and what planning them needs to see."""
-
-    def hold_harm(self, order: Order) -> Seen:
-        """Have it done, and held until its deadline."""
-        return asking.hold(order)
-
-    def look_at_harm(self, order: Order) -> Seen:
-        """Whether it is there now."""
-        return asking.look(order)
-
-    def end_harm(self, order: Order) -> Seen:
-        """Undo it, whoever holds it."""
-        return asking.end(order)
-
-    def harms(self) -> list[Order]:
-        """Those of which word was left."""
-        return asking.notes()
+class Networks:
+    """Network interfaces of this machine and of other network namespaces. Part of the client."""
 
     def require(self, capabilities: Sequence[str]) -> None:
         """Raise Refused when we lack one of these Linux capabilities."""
@@ -43,8 +26,6 @@ class Harms:
             raise Refused(
                 f"this takes {', '.join(missing)}", hint="run as root, or give chaosrun that right"
             )
-
-    # Networks
 
     def found(self, inside: Inside) -> Inside:
         """That place with what tells it from others later."""
