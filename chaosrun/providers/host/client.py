@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,13 +22,14 @@ from chaosrun import commands, procfs
 from chaosrun.codec import to_json
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.fault import Hold
-from chaosrun.mechanisms import asking, dns, envoy, worker
+from chaosrun.mechanisms import asking
 from chaosrun.mechanisms.harm import WORKER, Order, Seen
+from chaosrun.mechanisms.networks import Networks
+from chaosrun.mechanisms.resources import Resources
 from chaosrun.mechanisms.supervisor import held_by
 from chaosrun.place import Place, here
 from chaosrun.procfs import Identity, Process
 from chaosrun.providers.host import runtime, watchdog
-from chaosrun.providers.host.networks import Networks
 from chaosrun.providers.host.proxy.messages import Answer, Request, Status
 
 RESTARTED = "CHAOSRUN_RESTARTED"
@@ -60,16 +59,7 @@ _CAPABILITIES = {
 """Their numbers in capability.h."""
 
 
-class Space(msgspec.Struct, frozen=True, kw_only=True):
-    """A file system: its size, what is free to us, in bytes; its kind, and its device's number."""
-
-    whole: int
-    free: int
-    kind: str
-    device: int
-
-
-class Host(Networks):
+class Host(Networks, Resources):
     """This machine."""
 
     def place(self) -> Place:
@@ -85,38 +75,6 @@ class Host(Networks):
         lines = Path("/proc/self/status").read_text().splitlines()
         mask = int(next(line for line in lines if line.startswith("CapEff")).split()[1], 16)
         return {name for name, bit in _CAPABILITIES.items() if mask >> bit & 1}
-
-    def program(self, name: str) -> str:
-        """The path of a program; empty when it is not installed."""
-        return shutil.which(name) or ""
-
-    def envoy(self) -> str:
-        """The path of Envoy. Raises Refused when it is not installed."""
-        return envoy.program()
-
-    def processors(self) -> int:
-        """How many processors we may use."""
-        return len(os.sched_getaffinity(0))
-
-    def memory(self, pid: int = 0) -> int:
-        """The bytes of memory that there are, for a process or for us: a control group may say."""
-        return worker.total(pid or "self")
-
-    def space(self, path: str) -> Space:
-        """The file system of a directory. Raises Refused."""
-        try:
-            seen = os.statvfs(path)
-            if not os.path.isdir(path):
-                raise Refused(f"{path} is not a directory")
-        except OSError as error:
-            raise Refused(f"cannot look at {path}: {error.strerror}") from None
-        if not os.access(path, os.W_OK):
-            raise Refused(f"not allowed to write in {path}", hint="run as its owner or as root")
-        unit = seen.f_frsize
-        return Space(
-            whole=seen.f_blocks * unit, free=seen.f_bavail * unit, kind=_kind_of(path),
-            device=os.stat(path).st_dev,
-        )  # fmt: skip
 
     def directory(self, path: str) -> str:
         """A directory whole; the current one for an empty path."""
@@ -181,18 +139,6 @@ class Host(Networks):
         uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
         return procfs.started_at(identity, time.time(), uptime)
 
-    def open_limit(self, identity: Identity) -> int:
-        """The soft limit of open files of that process; -1 is none. Raises Refused."""
-        try:
-            return resource.prlimit(identity.pid, resource.RLIMIT_NOFILE)[0]
-        except PermissionError:
-            raise Refused(
-                f"not allowed to see the limits of process {identity.pid}",
-                hint="run as its user, or with CAP_SYS_RESOURCE",
-            ) from None
-        except ProcessLookupError:
-            raise Transient(f"process {identity.pid} has ended") from None
-
     def environments(self, names: Sequence[str]) -> dict[int, dict[str, str]]:
         """Those variables of each process that has one of them, as it was started."""
         found: dict[int, dict[str, str]] = {}
@@ -211,10 +157,6 @@ class Host(Networks):
             return None
         except (OSError, UnicodeDecodeError) as error:
             raise Refused(f"cannot read {path}: {error}") from None
-
-    def name_servers(self, path: str) -> list[str]:
-        """The name servers in a resolv.conf(5); none where there is no such file."""
-        return dns.servers_of(path)
 
     # Signals
 
@@ -399,16 +341,6 @@ class Host(Networks):
         if answer.error:
             raise Refused(f"the proxy at {control} says: {answer.error}")
         return answer.status
-
-
-def _kind_of(path: str) -> str:
-    """The kind of the file system that a path is on, as in /proc/self/mountinfo (proc(5))."""
-    device, kind = os.stat(path).st_dev, ""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        left, _, right = line.partition(" - ")
-        if left.split()[2] == f"{os.major(device)}:{os.minor(device)}":
-            kind = right.split()[0]
-    return kind
 
 
 def _reason(process: Process, line: set[int]) -> str:

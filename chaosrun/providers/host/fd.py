@@ -10,10 +10,11 @@ from msgspec import Meta
 from chaosrun.errors import Refused
 from chaosrun.fault import Hold, Permission
 from chaosrun.mechanisms import pressure
+from chaosrun.mechanisms.asked.pressure import one_of
 from chaosrun.mechanisms.open_limit import Limited, OpenLimit
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.held import Held, machine_target
-from chaosrun.providers.host.pressing import WAY_BACK, one_of
+from chaosrun.providers.host.pressing import WAY_BACK
 from chaosrun.providers.host.selection import Processes, as_target, identity_of
 from chaosrun.targeting import pick
 from chaosrun.units import JSON, Share

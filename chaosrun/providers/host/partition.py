@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import random
-from typing import Annotated, ClassVar, Literal
-
-from msgspec import Meta
+from typing import ClassVar, Literal
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Hold, Permission
 from chaosrun.mechanisms import partition as mechanism
-from chaosrun.mechanisms.traffic import Direction
+from chaosrun.mechanisms.asked.packets import Cut
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.held import Held
 from chaosrun.providers.host.network_target import (
     NET_ADMIN,
     SYS_ADMIN,
-    Packets,
     Spot,
     rights_for,
     target_of,
@@ -24,7 +21,7 @@ from chaosrun.providers.host.network_target import (
 from chaosrun.units import JSON
 
 
-class Partition(Held, Packets, frozen=True, kw_only=True):
+class Partition(Held, Cut, frozen=True, kw_only=True):
     """Cut the traffic with chosen peers: nothing passes in either direction, or in one.
 
     nftables drops it, in a table of ours in which the peers have the kernel's own timeout: the
@@ -39,10 +36,6 @@ class Partition(Held, Packets, frozen=True, kw_only=True):
     }
 
     target: Spot = Spot()
-    direction: Annotated[Direction, Meta(description="What is cut: out, in, or both")] = "both"
-    refuse: Annotated[
-        bool, Meta(description="Answer with an error (unreachable) and do not just be silent")
-    ] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

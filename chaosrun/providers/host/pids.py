@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import random
-from typing import Annotated, ClassVar
-
-from msgspec import Meta
+from typing import ClassVar
 
 from chaosrun.fault import Hold
-from chaosrun.mechanisms import pressure
+from chaosrun.mechanisms.asked.pressure import Crowded
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.held import Held
-from chaosrun.providers.host.pressing import WAY_BACK, Group, one_of
-from chaosrun.units import JSON, Share
+from chaosrun.providers.host.pressing import WAY_BACK, Group
+from chaosrun.units import JSON
 
 
-class Pids(Held, frozen=True, kw_only=True):
+class Pids(Held, Crowded, frozen=True, kw_only=True):
     """Use up the tasks that may exist, on the whole machine or inside of one control group.
 
     Tasks are processes and threads; the narrowest of kernel.pid_max, kernel.threads-max and the
@@ -30,20 +28,9 @@ class Pids(Held, frozen=True, kw_only=True):
     }
 
     target: Group = Group()
-    count: Annotated[int, Meta(ge=1, description="How many tasks more")] | None = None
-    share: (
-        Annotated[Share, Meta(description="As many as make this share of the limit used")] | None
-    ) = None
-    leave: (
-        Annotated[
-            int,
-            Meta(ge=0, description="How many stay free: 256, or 0 in a control group if not given"),
-        ]
-        | None
-    ) = None
 
     def __post_init__(self) -> None:
-        one_of(self.count, self.share, "count")
+        super().__post_init__()
         if not self.target.cgroup and self.leave is not None and self.leave < 64:
             raise ValueError("leave is at least 64 on the whole machine: chaosrun needs some")
 
@@ -52,16 +39,10 @@ class Pids(Held, frozen=True, kw_only=True):
         leave = self.leave if self.leave is not None else 0 if self.target.cgroup else 256
         return self.held(
             client,
-            pressure.Tasks(
-                count=self.count or 0,
-                share=self.share.fraction if self.share else 0.0,
-                floor=leave,
-            ),
+            self.harm(leave),
             target=target,
             inside=inside,
-            effect=f"{self.count} tasks more exist"
-            if self.count
-            else f"{self.share} of the limit on tasks is used",
+            effect=self.in_words(),
             way_back=WAY_BACK,
             mechanism="threads that sleep",
         )

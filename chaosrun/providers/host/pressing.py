@@ -6,7 +6,7 @@ the machine keep some; a control group is pressed on from inside of it, by its o
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -17,12 +17,6 @@ from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.held import machine_target
 from chaosrun.providers.host.selection import Processes
 from chaosrun.targeting import Target
-from chaosrun.units import Share, Size
-
-Program = Annotated[
-    Literal["auto", "stress-ng", "worker"],
-    Meta(description="What presses: stress-ng where it is installed, or a small worker of ours"),
-]
 
 
 class Group(
@@ -69,23 +63,6 @@ def path_of(program: str, client: Host) -> str:
             "stress-ng is not installed", hint="apt-get install stress-ng, or mechanism: worker"
         )
     return found
-
-
-def in_words(by: str) -> str:
-    """What presses."""
-    return "stress-ng" if by else "a worker of chaosrun"
-
-
-def one_of(size: Size | int | None, share: Share | None, what: str) -> None:
-    """Raise ValueError unless just one of them was given."""
-    if (size is None) == (share is None):
-        raise ValueError(f"say how much: either {what} or share")
-    if not (share.fraction if share is not None else _number(size)):
-        raise ValueError(f"{what} and share are more than 0")
-
-
-def _number(size: Size | int | None) -> int:
-    return size.bytes if isinstance(size, Size) else size or 0
 
 
 WAY_BACK = "its worker ends at the deadline, or when chaosrun says so before; what it took is freed"
