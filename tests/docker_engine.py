@@ -166,6 +166,15 @@ class DockerEngine:
     def pid(self, container: str) -> int:
         return int(self.inspect(container)["State"]["Pid"])
 
+    def children(self, container: str) -> list[str]:
+        """What runs in its control groups, by name."""
+        found: set[str] = set()
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended
+                if container in (path / "cgroup").read_text():
+                    found.add((path / "comm").read_text().strip())
+        return sorted(found)
+
     def remove(self, *containers: str) -> None:
         for container in containers:
             with contextlib.suppress(EngineError):  # it is gone already

@@ -18,37 +18,33 @@ _METHOD = re.compile(r"[A-Z-]{1,32}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")  # RFC 9110, token
 
 
-class Connections(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True,
-    rename="camel",
-):  # fmt: skip
-    """Connections of one place to TCP ports that speak HTTP without TLS."""
+Ports = Annotated[
+    tuple[Port, ...],
+    Meta(min_length=1, description="The TCP ports connected to", examples=[[8080]]),
+]
+Side = Annotated[
+    Literal["in", "out", "both"],
+    Meta(
+        description="in: connections that come from elsewhere to this place; out: those that "
+        "programs here make, also to this place itself"
+    ),
+]
+Addresses = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="The addresses or CIDRs connected to; any when not given",
+        examples=[["10.0.0.7"]],
+    ),
+]
 
-    ports: Annotated[
-        tuple[Port, ...],
-        Meta(min_length=1, description="The TCP ports connected to", examples=[[8080]]),
-    ]
-    direction: Annotated[
-        Literal["in", "out", "both"],
-        Meta(
-            description="in: connections that come from elsewhere to this place; out: those that "
-            "programs here make, also to this place itself"
-        ),
-    ] = "out"
-    addresses: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="The addresses or CIDRs connected to; any when not given",
-            examples=[["10.0.0.7"]],
-        ),
-    ] = ()
 
-    def __post_init__(self) -> None:
-        for each in self.addresses:
-            try:
-                ipaddress.ip_network(each)
-            except ValueError as error:
-                raise ValueError(f"{each!r} is not an address or a CIDR: {error}") from None
+def check_addresses(addresses: tuple[str, ...]) -> None:
+    """Raise ValueError unless each is an address or a CIDR."""
+    for each in addresses:
+        try:
+            ipaddress.ip_network(each)
+        except ValueError as error:
+            raise ValueError(f"{each!r} is not an address or a CIDR: {error}") from None
 
 
 class HarmedRequests(
@@ -105,14 +101,16 @@ class HarmedRequests(
             if not _HEADER.fullmatch(name):
                 raise ValueError(f"{name!r} is not the name of a header")
 
-    def harm(self, connections: Connections, program: str) -> http.Http:
-        """The harm, on these connections, by that Envoy."""
+    def harm(
+        self, program: str, ports: tuple[int, ...], side: Side, addresses: tuple[str, ...]
+    ) -> http.Http:
+        """The harm on connections to these ports, by that Envoy."""
         return http.Http(
             program=program,
-            ports=tuple(sorted(set(connections.ports))),
-            addresses=connections.addresses,
-            incoming=connections.direction in ("in", "both"),
-            outgoing=connections.direction in ("out", "both"),
+            ports=tuple(sorted(set(ports))),
+            addresses=addresses,
+            incoming=side in ("in", "both"),
+            outgoing=side in ("out", "both"),
             requests=Requests(
                 methods=self.methods, paths=self.paths, headers=self.headers,
                 share=self.share.fraction,

@@ -16,10 +16,14 @@ from typing import Any
 
 import msgspec
 
-from chaosrun import commands
+from chaosrun import commands, procfs
 from chaosrun.errors import ChaosrunError, Indeterminate, Refused, Transient
 from chaosrun.mechanisms import asking as mechanisms
 from chaosrun.mechanisms.harm import Order, Seen
+from chaosrun.mechanisms.networks import Networks
+from chaosrun.mechanisms.resources import Resources
+from chaosrun.place import Place, here
+from chaosrun.procfs import Identity
 from chaosrun.providers.docker import processes
 from chaosrun.units import JSON
 
@@ -52,7 +56,7 @@ class Conflict(Transient):
     """The engine says that it cannot be done to a thing in that state."""
 
 
-class Docker:
+class Docker(Networks, Resources):
     """Calls any engine, from any number of threads; reads nothing until then.
 
     Each of `observers` is told every call that was answered: its method and its path.
@@ -172,6 +176,32 @@ class Docker:
         return list(self._call(engine, "volumes", filters={"label": label})["Volumes"] or ())
 
     # This machine, where the engine is on it
+
+    def place(self) -> Place:
+        """Where we are."""
+        return here()
+
+    def user(self) -> int:
+        """The user we run as."""
+        return os.geteuid()
+
+    def user_of(self, pid: int) -> int:
+        """The user that a process runs as; ours when it has ended."""
+        seen = procfs.process(pid)
+        return seen.user if seen else self.user()
+
+    def members(self, pid: int) -> list[Identity]:
+        """The processes of the control group of a container's first process."""
+        return processes.members(pid)
+
+    def presser(self, program: str) -> str:
+        """The path of stress-ng, or empty for our own worker. Raises Refused."""
+        found = self.program("stress-ng") if program != "worker" else ""
+        if program == "stress-ng" and not found:
+            raise Refused(
+                "stress-ng is not installed", hint="apt-get install stress-ng, or mechanism: worker"
+            )
+        return found
 
     def is_here(self, pid: int, container: str) -> bool:
         """Whether that process of a container is on this machine."""

@@ -145,6 +145,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     most_restarts: int
     removes_itself: bool
+    most_tasks: int
     network_mode: str
     networks: dict[str, Any]
 
@@ -276,6 +277,7 @@ def _container(written: dict[str, Any]) -> Container:
         policy=policy.get("Name") or "no",
         most_restarts=policy.get("MaximumRetryCount") or 0,
         removes_itself=bool(host.get("AutoRemove")),
+        most_tasks=host.get("PidsLimit") or 0,
         network_mode=host.get("NetworkMode") or "",
         networks=written["NetworkSettings"].get("Networks") or {},
     )

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from chaosrun.codec import from_json, to_json
+from chaosrun.codec import from_json, from_plain, to_json
 from chaosrun.errors import Refused, Transient
 from chaosrun.fault import Evidence, Found, Hold
 from chaosrun.providers.docker.client import Docker
@@ -57,8 +57,26 @@ def and_none_left(seen: Evidence, hold: Hold, client: Docker) -> Evidence:
 
 
 def find(client: Docker) -> tuple[Found, ...]:
-    """What is on the default engine; nothing where no engine answers."""
-    return tuple(_on_engine(client))
+    """What is held on this machine, and what is on the default engine if one answers."""
+    return (*_held(client), *_on_engine(client))
+
+
+def _held(client: Docker) -> Iterator[Found]:
+    """Harms inside of containers, by the word left of them; several are of one hold."""
+    found: dict[str, Hold] = {}
+    for order in client.held():
+        with contextlib.suppress(msgspec.ValidationError):  # another provider's, or version's
+            hold = from_plain(order.about, Hold)
+            if hold.fault.startswith("docker."):
+                found[hold.mark] = hold
+    for mark, hold in found.items():
+        yield Found(
+            fault=hold.fault,
+            mark=mark,
+            target=", ".join(target.label for target in hold.targets),
+            detail="held inside by processes of this machine",
+            hold=hold,
+        )
 
 
 def _on_engine(client: Docker) -> Iterator[Found]:

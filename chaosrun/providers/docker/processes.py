@@ -14,6 +14,8 @@ from pathlib import Path
 from chaosrun import procfs
 from chaosrun.errors import Refused
 from chaosrun.fault import Permission
+from chaosrun.mechanisms.inside import cgroup_files
+from chaosrun.procfs import Identity
 
 KILL = Permission("linux", "CAP_KILL", "the first processes of containers on this machine")
 
@@ -30,6 +32,14 @@ def alive(pid: int, container: str) -> bool:
     """Whether it is still there and runs code of its own."""
     seen = procfs.process(pid)
     return seen is not None and not seen.ended and is_here(pid, container)
+
+
+def members(pid: int) -> list[Identity]:
+    """The processes of a first process's control group, by id. Kernel threads are in none."""
+    files = cgroup_files(pid)
+    found = {int(word) for path in files for word in path.read_text().split()}
+    seen = (procfs.process(each) for each in sorted(found))
+    return [each.identity for each in seen if each is not None and not each.ended]
 
 
 def may_signal(pid: int) -> bool:

@@ -6,19 +6,36 @@ import random
 from typing import ClassVar
 
 from chaosrun.fault import Hold, Permission
-from chaosrun.mechanisms.asked.requests import Connections, HarmedRequests
+from chaosrun.mechanisms.asked.requests import (
+    Addresses,
+    HarmedRequests,
+    Ports,
+    Side,
+    check_addresses,
+)
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.held import Held, machine_target
 from chaosrun.providers.host.network_place import PERMISSIONS, NetworkPlace
 from chaosrun.units import JSON
 
 
-class Traffic(NetworkPlace, Connections, frozen=True, kw_only=True):
+class Traffic(
+    NetworkPlace,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename="camel",
+):
     """Connections of one place to TCP ports that speak HTTP without TLS."""
 
+    ports: Ports
+    direction: Side = "out"
+    addresses: Addresses = ()
+
     def __post_init__(self) -> None:
-        NetworkPlace.__post_init__(self)
-        Connections.__post_init__(self)
+        super().__post_init__()
+        check_addresses(self.addresses)
 
 
 class Http(Held, HarmedRequests, frozen=True, kw_only=True):
@@ -44,7 +61,8 @@ class Http(Held, HarmedRequests, frozen=True, kw_only=True):
     def plan(self, client: Host, rng: random.Random) -> Hold:  # noqa: ARG002
         program = client.envoy()
         inside, used = self.target.found(client)
-        harm = self.harm(self.target, program)
+        meant = self.target
+        harm = self.harm(program, meant.ports, meant.direction, meant.addresses)
         ports = ", ".join(map(str, harm.ports))
         return self.held(
             client,

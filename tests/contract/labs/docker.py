@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import re
+import resource
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 from types import TracebackType
 from typing import Any, ClassVar, Self
+
+import pytest
 
 from chaosrun import procfs
 from chaosrun.mechanisms.directory import VARIABLE
@@ -24,6 +30,7 @@ from tests.contract.labs.host import directory_of_ours, with_word
 from tests.docker_engine import DockerEngine, docker_engine, point_at
 
 PROJECT = "chaosrun-lab"
+MIB = 1 << 20
 _IDS = re.compile(r"/(containers|volumes|networks)/(?!json|create)[^/]+")
 
 
@@ -261,7 +268,131 @@ class RemoveLab(DockerLab):
     found_by_sweep = False  # nothing is left to bear a mark
 
 
+class WithinLab(DockerLab):
+    """What is done inside of containers, by whom and to whom nothing of them is changed."""
+
+    with_: ClassVar[dict[str, JSON]] = {}
+    target_with: ClassVar[dict[str, JSON]] = {}
+    host: ClassVar[dict[str, Any]] = {
+        "PidsLimit": 60, "Memory": 96 * MIB, "Tmpfs": {"/full": "size=24m"},
+        "Ulimits": [{"Name": "nofile", "Soft": 512, "Hard": 1024}],
+    }  # fmt: skip
+
+    def build(self, cleanup: contextlib.ExitStack) -> None:
+        super().build(cleanup)
+        need_root()
+
+    def arguments(self) -> dict[str, JSON]:
+        written = super().arguments()
+        return {"target": {**written["target"], **self.target_with}, "with": self.with_}
+
+    def snapshot(self) -> JSON:
+        return {**super().snapshot(), "inside": [self.inside(each) for each in self.shop.ids]}
+
+    def inside(self, container: str) -> JSON:
+        """How that container is from inside."""
+        return sorted(self.engine.children(container))
+
+
+class NetworkInside(WithinLab):
+    """Rules and disciplines of its network namespace."""
+
+    def inside(self, container: str) -> JSON:
+        return network_of(self.engine.pid(container))
+
+
+class NetworkLab(NetworkInside):
+    fault = "docker.network"
+    with_ = {"loss": "30%"}
+
+
+class DelayLab(NetworkInside):
+    """By netem or, where the kernel has none, a TUN device."""
+
+    fault = "docker.network"
+    with_ = {"delay": "30ms", "peers": ["web"]}
+    picks = 2
+
+
+class PartitionLab(NetworkInside):
+    fault = "docker.partition"
+    with_ = {"peers": ["web"]}
+    picks = 2
+
+
+class DnsLab(NetworkInside):
+    fault = "docker.dns"
+    with_ = {"names": ["web"], "answer": "nxdomain"}
+
+
+class HttpLab(NetworkInside):
+    fault = "docker.http"
+    with_ = {"status": 503}
+    target_with = {"ports": [8000]}
+
+
+class CpuLab(WithinLab):
+    fault = "docker.cpu"
+    with_ = {"load": "10%", "cores": 1, "mechanism": "worker"}
+
+
+class MemoryLab(WithinLab):
+    fault = "docker.memory"
+    with_ = {"size": "20Mi", "mechanism": "worker"}
+
+
+class IoLab(WithinLab):
+    fault = "docker.io"
+    with_ = {"directory": "/var", "size": "1Mi", "mechanism": "worker"}
+
+
+class DiskFillLab(WithinLab):
+    fault = "docker.disk-fill"
+    with_ = {"directory": "/full", "size": "4Mi", "leave": "16Mi"}
+
+
+class PidsLab(WithinLab):
+    fault = "docker.pids"
+    with_ = {"count": 20}
+
+
+class FdLab(WithinLab):
+    fault = "docker.fd"
+    with_ = {"leave": 2}
+
+    def inside(self, container: str) -> JSON:
+        return [resource.prlimit(self.engine.pid(container), resource.RLIMIT_NOFILE)]
+
+
+def network_of(pid: int) -> JSON:
+    """The rules and disciplines in a process's network namespace, without what counts up."""
+    there = ["nsenter", f"--net=/proc/{pid}/ns/net"]
+    commands = {
+        "rules": ["nft", "-s", "list", "ruleset"],
+        "disciplines": ["tc", "qdisc", "show"],
+        "interfaces": ["ip", "-o", "-br", "link"],
+        "routes": ["ip", "rule"],
+    }
+    return {
+        name: [
+            line.split(" expires")[0].split(" timeout")[0]
+            for line in subprocess.run(
+                [*there, *words], capture_output=True, text=True, check=True, timeout=10
+            ).stdout.splitlines()
+        ]
+        for name, words in commands.items()
+    }
+
+
+def need_root() -> None:
+    """Skip where no namespace of a container can be joined."""
+    missing = [name for name in ("nft", "tc", "nsenter") if not shutil.which(name)]
+    if os.geteuid() or missing:
+        pytest.skip("needs root and: apt-get install nftables iproute2")
+
+
 LABS: list[type[Lab]] = [
-    DisconnectFarLab, DisconnectLab, KillByEngineLab, KillHealedLab, KillLab, PauseFarLab,
-    PauseLab, RemoveLab, RestartLab, StopFarLab, StopLab,
+    CpuLab, DelayLab, DisconnectFarLab, DisconnectLab, DiskFillLab, DnsLab, FdLab, HttpLab, IoLab,
+    KillByEngineLab, KillHealedLab, KillLab, MemoryLab, NetworkLab, PartitionLab, PauseFarLab,
+    PauseLab, PidsLab, RemoveLab, RestartLab, StopFarLab, StopLab,
 ]  # fmt: skip
