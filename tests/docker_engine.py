@@ -26,7 +26,7 @@ import tarfile
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -99,6 +99,7 @@ class DockerEngine:
         labels: dict[str, str] | None = None,
         networks: dict[str, dict[str, Any]] | None = None,
         python: bool = False,
+        binds: Sequence[str] = (),
         health: dict[str, Any] | None = None,
         **host: Any,
     ) -> str:
@@ -115,7 +116,7 @@ class DockerEngine:
             "HostConfig": {
                 "NetworkMode": first or "none",
                 "CgroupParent": self.cgroups(),
-                "Binds": _python_files() if python else [],
+                "Binds": [*(_python_files() if python else []), *binds],
                 **host,
             },
             "NetworkingConfig": {"EndpointsConfig": endpoint},
