@@ -1,203 +1,200 @@
-"""Two hosts on one wire: network namespaces with a pair of veth, and real sockets in each.
-
-Nothing of the machine's own network is touched; what is sent is bounded in count and in time.
-"""
+"""Two hosts on one cable: network namespaces of a test's own, and programs that run in them."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
-import socket
 import subprocess
-import threading
-import time
+import sys
 import uuid
 from collections.abc import Iterator
-from statistics import median
-from typing import Literal
 
 import pytest
 
-from chaosrun.mechanisms import kernel
-from chaosrun.units import JSON
-
-Side = Literal["a", "b"]
-_NEW_NETWORK = 0x40000000
-_WITHIN = 10.0
+_PROGRAMS = {"ip": "iproute2", "nft": "nftables"}
 
 
-def sh(*words: str) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, timeout=_WITHIN)
-    assert not done.returncode, f"{' '.join(words)}: {done.stderr}"
-    return done.stdout
+class Program:
+    """Python that runs on one host: it says a line when it is ready, and answers lines."""
 
+    def __init__(self, namespace: str, code: str, *words: str, **env: str) -> None:
+        self.process = subprocess.Popen(
+            ["ip", "netns", "exec", namespace, sys.executable, "-c", code, *words],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **env},
+        )  # fmt: skip
+        self.ready = self.read()
 
-def need_namespaces() -> None:
-    """Skip where no network namespace can be made."""
-    missing = [name for name in ("ip", "tc", "nft") if not shutil.which(name)]
-    if os.geteuid() or missing:
-        pytest.skip("needs root and: apt-get install iproute2 nftables")
+    def read(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
 
+    def ask(self, line: str) -> str:
+        """Say a line; the line that it answers."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        return self.read()
 
-def offered(*names: str) -> list[str]:
-    """Those of the mechanisms that this kernel has; all of them where it cannot be known."""
-    found = kernel.offers()
-    return list(names) if found.unknown else [name for name in names if name in found.mechanisms]
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
 
 class TwoHosts:
-    """Hosts a and b. `a` is where harm is done."""
+    """`near` and `far` are namespaces. They are 10.77.0.1 and .2, and fd77::1 and ::2."""
 
-    def __init__(self) -> None:
-        number = uuid.uuid4().hex[:6]
-        self.names = {"a": f"cr-{number}-a", "b": f"cr-{number}-b"}
-        self.four = {"a": "10.77.0.1", "b": "10.77.0.2"}
-        self.six = {"a": "fd77::1", "b": "fd77::2"}
-        self.other_four, self.other_six = "10.77.0.3", "fd77::3"
-        """A second peer, at host b too."""
-
-    def __enter__(self) -> TwoHosts:
-        need_namespaces()
-        self._cleanup = contextlib.ExitStack()
-        a, b = self.names["a"], self.names["b"]
-        for name in (a, b):
-            sh("ip", "netns", "add", name)
-            self._cleanup.callback(sh, "ip", "netns", "del", name)
-        sh("ip", "-n", a, "link", "add", "e0", "type", "veth", "peer", "name", "e0", "netns", b)
-        for side, name in self.names.items():
-            sh("ip", "-n", name, "link", "set", "e0", "addrgenmode", "none")
-            for device in ("lo", "e0"):
-                sh("ip", "-n", name, "link", "set", device, "up")
-            addresses = [f"{self.four[side]}/24", f"{self.six[side]}/64"]
-            if side == "b":
-                addresses += [f"{self.other_four}/24", f"{self.other_six}/64"]
-            for address in addresses:
-                sh("ip", "-n", name, "addr", "add", address, "dev", "e0",
-                   *(("nodad",) if ":" in address else ()))  # fmt: skip
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._cleanup.close()
-
-    def exec(self, side: Side, *words: str) -> str:
-        return sh("ip", "netns", "exec", self.names[side], *words)
-
-    def state(self, side: Side = "a") -> dict[str, JSON]:
-        """All that a fault may change in a host's network, without what only counts."""
-        shown = {
-            "links": "ip -br link", "addresses": "ip -o addr", "rules": "ip rule",
-            "rules6": "ip -6 rule", "routes": "ip route show table all",
-            "routes6": "ip -6 route show table all", "qdiscs": "tc qdisc show",
-            "ingress": "tc filter show dev e0 ingress", "filters": "tc filter show dev e0",
-            "classes": "tc class show dev e0", "tables": "nft list ruleset",
-        }  # fmt: skip
-        return {name: self.exec(side, *words.split()) for name, words in shown.items()}
+    def __init__(self, near: str, far: str) -> None:
+        self.near, self.far = near, far
 
     @contextlib.contextmanager
-    def on(self, side: Side) -> Iterator[None]:
-        """Sockets that this thread opens meanwhile are that host's."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        with open("/proc/thread-self/ns/net") as own:
-            with open(f"/run/netns/{self.names[side]}") as there:
-                assert libc.setns(there.fileno(), _NEW_NETWORK) == 0
-            try:
-                yield
-            finally:
-                assert libc.setns(own.fileno(), _NEW_NETWORK) == 0
+    def program(self, namespace: str, code: str, *words: str, **env: str) -> Iterator[Program]:
+        program = Program(namespace, code, *words, **env)
+        try:
+            yield program
+        finally:
+            program.end()
 
-    def _udp(self, side: Side, address: str, port: int = 0) -> socket.socket:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with self.on(side):
-            sock = socket.socket(family, socket.SOCK_DGRAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 2**20)
-        sock.bind((address, port))
-        return sock
-
-    def round_trips(
-        self, count: int = 20, *, to: str = "", port: int = 0, within: float = 2.0
-    ) -> list[float]:
-        """Round trips of datagrams from a to b, one after another; lost ones are not there."""
-        to = to or self.four["b"]
-        found: list[float] = []
-        with (
-            self._udp("b", to, port) as there,
-            self._udp("a", self.six["a"] if ":" in to else self.four["a"]) as here,
-        ):
-            stop = threading.Event()
-            there.settimeout(0.05)
-            here.settimeout(within)
-            echo = threading.Thread(target=_echo, args=(there, stop))
-            echo.start()
-            try:
-                for number in range(count):
-                    began = time.perf_counter()
-                    with contextlib.suppress(TimeoutError, PermissionError):
-                        here.sendto(b"%d" % number, there.getsockname()[:2])
-                        while here.recv(64) != b"%d" % number:
-                            pass
-                        found.append(time.perf_counter() - began)
-            finally:
-                stop.set()
-                echo.join()
-        return found
-
-    def round_trip(self, *, to: str = "", port: int = 0) -> float:
-        """The median of some, in seconds; infinite when none came back."""
-        found = self.round_trips(7, to=to, port=port, within=0.3)
-        return median(found) if found else float("inf")
-
-    def arrived(
-        self, count: int, *, to: str = "", back: bool = False, size: int = 64
-    ) -> list[bytes]:
-        """What arrives of that many numbered datagrams, from a to b, or back."""
-        source, sink = ("b", "a") if back else ("a", "b")
-        addresses = self.six if ":" in to else self.four
-        found: list[bytes] = []
-        with (
-            self._udp("b" if sink == "b" else "a", addresses[sink]) as there,
-            self._udp("a" if source == "a" else "b", addresses[source]) as here,
-        ):
-            for number in range(count):
-                with contextlib.suppress(PermissionError):  # dropped where it was sent
-                    here.sendto(b"%08d" % number + bytes(size - 8), there.getsockname()[:2])
-                if number % 50 == 49:  # so that no buffer on the way overflows
-                    time.sleep(0.002)
-            there.settimeout(0.3)
-            with contextlib.suppress(TimeoutError):
-                while True:
-                    found.append(there.recv(2048))
-        return found
-
-    def transfer(self, size: int, *, back: bool = False) -> float:
-        """Bytes per second of a TCP connection from a to b, or back."""
-        with self.on("b"):
-            listener = socket.create_server((self.four["b"], 0))
-        with listener:
-            with self.on("a"):
-                here = socket.create_connection(listener.getsockname(), timeout=_WITHIN)
-            there = listener.accept()[0]
-        with here, there:
-            there.settimeout(_WITHIN)
-            source, sink = (there, here) if back else (here, there)
-            thread = threading.Thread(target=_send, args=(source, size))
-            began = time.perf_counter()
-            thread.start()
-            left = size
-            while left > 0:
-                left -= len(sink.recv(1 << 20))
-            seconds = time.perf_counter() - began
-            thread.join()
-        return size / seconds
+    def rules(self, namespace: str) -> str:
+        """All that nftables has there."""
+        return sh("ip", "netns", "exec", namespace, "nft", "list", "ruleset")
 
 
-def _send(source: socket.socket, size: int) -> None:
-    source.sendall(bytes(size))
+def sh(*words: str) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=20).stdout
 
 
-def _echo(there: socket.socket, stop: threading.Event) -> None:
-    while not stop.is_set():
-        with contextlib.suppress(TimeoutError, PermissionError):
-            said, sender = there.recvfrom(2048)
-            there.sendto(said, sender)
+@contextlib.contextmanager
+def made() -> Iterator[TwoHosts]:
+    """The two hosts; skipped where they cannot be made."""
+    lacks = [package for name, package in _PROGRAMS.items() if not shutil.which(name)]
+    if os.geteuid() or lacks:
+        pytest.skip(f"needs root and: apt-get install {' '.join(lacks) or 'nothing'}")
+    word = uuid.uuid4().hex[:8]
+    hosts = TwoHosts(f"cr-near-{word}", f"cr-far-{word}")
+    with contextlib.ExitStack() as cleanup:
+        for name in (hosts.near, hosts.far):
+            sh("ip", "netns", "add", name)
+            cleanup.callback(sh, "ip", "netns", "del", name)
+        sh("ip", "-n", hosts.near, "link", "add", "eth0", "type", "veth",
+           "peer", "name", "eth0", "netns", hosts.far)  # fmt: skip
+        for number, name in ((1, hosts.near), (2, hosts.far)):
+            for words in (
+                f"addr add 10.77.0.{number}/24 dev eth0",
+                f"addr add fd77::{number}/64 dev eth0 nodad",
+                "link set lo up",
+                "link set eth0 up",
+            ):
+                sh("ip", "-n", name, *words.split())
+        yield hosts
+
+
+NAME_SERVER = """
+import socket, socketserver, struct, sys, threading
+from dnslib import AAAA, QTYPE, RCODE, RR, A, DNSRecord
+def answer(asked):
+    read = DNSRecord.parse(asked)
+    said = read.reply()
+    if str(read.q.qname).startswith("missing"):
+        said.header.rcode = RCODE.NXDOMAIN
+    elif str(read.q.qname).startswith("far"):
+        said.add_answer(RR(read.q.qname, QTYPE.A, ttl=60, rdata=A("10.77.0.2")))
+    elif QTYPE[read.q.qtype] == "A":
+        said.add_answer(RR(read.q.qname, QTYPE.A, ttl=60, rdata=A("192.0.2.1")))
+    elif QTYPE[read.q.qtype] == "AAAA":
+        said.add_answer(RR(read.q.qname, QTYPE.AAAA, ttl=60, rdata=AAAA("2001:db8::1")))
+    return said.pack()
+class Udp(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request[1].sendto(answer(self.request[0]), self.client_address)
+class Tcp(socketserver.StreamRequestHandler):
+    def handle(self):
+        size, = struct.unpack("!H", self.rfile.read(2))
+        said = answer(self.rfile.read(size))
+        self.wfile.write(struct.pack("!H", len(said)) + said)
+class Udp6(socketserver.ThreadingUDPServer):
+    address_family = socket.AF_INET6
+class Tcp4(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+for kind, where, serves in ((socketserver.ThreadingUDPServer, "10.77.0.2", Udp),
+                            (Udp6, "fd77::2", Udp), (Tcp4, "10.77.0.2", Tcp)):
+    server = kind((where, 53), serves)
+    threading.Thread(target=server.serve_forever).start()
+print("ready", flush=True)
+"""
+"""A name server on the far host: `far...` is that host, `missing...` nobody, others 192.0.2.1."""
+
+ASKER = """
+import sys, time
+from dnslib import DNSRecord
+print("ready", flush=True)
+for line in sys.stdin:
+    server, port, name, kind, way = line.split()
+    began = time.monotonic()
+    try:
+        said = DNSRecord.parse(DNSRecord.question(name, kind).send(
+            server, int(port), tcp=way == "tcp", timeout=1.5, ipv6=":" in server))
+        words = [str(each.rdata) for each in said.rr] or [{0: "empty"}.get(
+            said.header.rcode, f"rcode-{said.header.rcode}")]
+    except TimeoutError:
+        words = ["silence"]
+    except OSError as error:
+        words = [type(error).__name__]
+    print(",".join(words), round(time.monotonic() - began, 3), flush=True)
+"""
+"""Looks names up as it is told: `SERVER PORT NAME KIND udp|tcp`; says the answer and how long."""
+
+
+WEB_SERVER = """
+import http.server, socket, sys
+class Page(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    def do_GET(self):
+        said = f"{self.command} {self.path} {self.headers.get('X-Own', '-')}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.send_header("X-Case", "Kept")
+        self.end_headers()
+        self.wfile.write(said)
+    do_POST = do_GET
+    def log_message(self, *_):
+        pass
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+    daemon_threads = True
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+server = Server(("::", int(sys.argv[1])), Page)
+print("ready", flush=True)
+server.serve_forever()
+"""
+"""A web server on every address; says what was asked for."""
+
+BROWSER = """
+import http.client, json, sys, time
+print("ready", flush=True)
+for line in sys.stdin:
+    asked = json.loads(line)
+    connection = http.client.HTTPConnection(asked["host"], asked["port"], timeout=5)
+    began = time.monotonic()
+    try:
+        connection.request(asked.get("method", "GET"), asked["path"],
+                           headers=asked.get("headers", {}))
+        answer = connection.getresponse()
+        said = {"status": answer.status, "headers": sorted(name for name, _ in answer.getheaders())}
+        said["body"] = answer.read().decode()
+    except (OSError, http.client.HTTPException) as error:
+        said = {"status": 0, "body": type(error).__name__}
+    finally:
+        connection.close()
+    said["seconds"] = round(time.monotonic() - began, 3)
+    print(json.dumps(said), flush=True)
+"""
+"""Asks web servers as it is told, each time on a new connection: a JSON object a line."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from chaosrun.errors import Indeterminate, Refused
 from chaosrun.mechanisms import breaker, envoy, redirect
@@ -53,7 +53,7 @@ class Http(Harm, frozen=True, kw_only=True, tag="http"):
                 f"{here.directory} is too long a path for a socket",
                 hint="set CHAOSRUN_RUNTIME_DIR to a shorter one",
             )
-        families = [4, 6] if _has_ipv6() else [4]
+        families: list[Literal[4, 6]] = [4, 6] if _has_ipv6() else [4]
         _write(config, envoy.configuration(
             self.requests, self.harmed, admin=admin, mark=redirect.PACKET_MARK,
             listen=["0.0.0.0" if family == 4 else "::" for family in families],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from chaosrun import procfs
-from chaosrun.errors import Indeterminate, Refused
+from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.mechanisms import worker
 from chaosrun.mechanisms.harm import Harm, Here, Seen
 from chaosrun.units import JSON
@@ -28,6 +29,8 @@ MIB = 1 << 20
 _BEGINS_WITHIN = 20.0
 _SAMPLE = 0.2
 _SAMPLES = 12
+_ENDS_WITHIN = 3.0
+_LOOK_AGAIN = 0.02
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -142,9 +145,13 @@ class Memory(Pressure, frozen=True, kw_only=True, tag="memory"):
 
 
 class Io(Pressure, frozen=True, kw_only=True, tag="io"):
-    """`writers` that write, sync and read files of `size` bytes in `directory`."""
+    """`writers` that write, sync and read files of `size` bytes in `directory`.
+
+    They do so in a directory of ours there, which bears the mark.
+    """
 
     presses = "io"
+    survives_restart = True
 
     directory: str
     writers: int
@@ -152,9 +159,32 @@ class Io(Pressure, frozen=True, kw_only=True, tag="io"):
 
     def arguments(self, here: Here) -> dict[str, JSON]:
         return {
-            "directory": _directory(self.directory, here), "writers": self.writers,
-            "size": self.size,
+            "directory": self._own(here), "writers": self.writers, "size": self.size,
         }  # fmt: skip
+
+    def _own(self, here: Here) -> str:
+        return f"{_directory(self.directory, here)}/chaosrun-io-{here.mark}"
+
+    def apply(self, here: Here) -> None:
+        try:
+            os.makedirs(self._own(here), mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise Refused(f"cannot write in {self.directory}: {error.strerror}") from None
+        super().apply(here)
+
+    def look(self, here: Here) -> Seen:
+        seen = super().look(here)
+        return replace(seen, left=seen.left or os.path.isdir(self._own(here)))
+
+    def remove(self, here: Here) -> None:
+        until = time.monotonic() + _ENDS_WITHIN
+        while os.path.isdir(self._own(here)):
+            try:
+                shutil.rmtree(self._own(here))
+            except OSError as error:  # what a worker had started is about to end, and still writes
+                if time.monotonic() > until:
+                    raise Transient(f"cannot remove {self._own(here)}: {error}") from None
+                time.sleep(_LOOK_AGAIN)
 
     def measure(self, pids: list[int], here: Here) -> Seen:  # noqa: ARG002
         before, began = _written_and_read(pids), time.monotonic()

@@ -96,6 +96,15 @@ def bring(here: Here, rules: Sequence[Rule]) -> None:
         "chain in { type nat hook prerouting priority -105;",
         *(_redirect(rule) for rule in rules if rule.incoming),
         "}",
+        # Where a connection goes is decided once, so those that are open are reset: a client that
+        # keeps connections would otherwise never come to us.
+        "chain cut_out { type filter hook output priority 0;",
+        f"meta mark {PACKET_MARK:#x} return",
+        *(_reset(rule) for rule in rules if rule.outgoing and rule.protocol == "tcp"),
+        "}",
+        "chain cut_in { type filter hook input priority -1;",
+        *(_reset(rule) for rule in rules if rule.incoming and rule.protocol == "tcp"),
+        "}",
         # Only what was brought there comes in: a program that passes on to where a connection
         # was meant for would otherwise pass on to itself.
         "chain guard { type filter hook input priority 0;",
@@ -143,12 +152,17 @@ def forget(rules: Sequence[Rule]) -> None:
 
 
 def _redirect(rule: Rule) -> str:
+    return f"{_match(rule)} redirect to :{rule.to}"
+
+
+def _reset(rule: Rule) -> str:
+    return f"{_match(rule)} ct state established ct status & dnat == 0 reject with tcp reset"
+
+
+def _match(rule: Rule) -> str:
     family = "ip6" if ":" in rule.address else "ip"
     where = f"{family} daddr {rule.address} " if rule.address else _FAMILIES[rule.family]
-    return (
-        f"{where}{rule.protocol} dport {rule.port} {rule.protocol} dport @ports "
-        f"redirect to :{rule.to}"
-    )
+    return f"{where}{rule.protocol} dport {rule.port} {rule.protocol} dport @ports"
 
 
 def _nft() -> str:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from chaosrun import discovery
 from chaosrun.codec import from_plain
 from chaosrun.providers.host.client import Host
-from tests.two_hosts import TwoHosts, offered
+from tests.wire import TwoHosts, offered
 
 QUICK = 0.01
 """A round trip on the bare wire takes less than this many seconds, also on a busy machine."""

@@ -76,6 +76,12 @@ class Host(Networks, Resources):
         mask = int(next(line for line in lines if line.startswith("CapEff")).split()[1], 16)
         return {name for name, bit in _CAPABILITIES.items() if mask >> bit & 1}
 
+    def own_devices(self) -> set[int]:
+        """The numbers of the devices that the system and chaosrun itself write to."""
+        state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~")
+        places = ("/", "/tmp", "/var", "/run", str(runtime.runtime_directory().parent), state)
+        return {os.stat(place).st_dev for place in places if os.path.exists(place)}
+
     def directory(self, path: str) -> str:
         """A directory whole; the current one for an empty path."""
         return os.path.abspath(path)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from typing import ClassVar
 
+from chaosrun.errors import Refused
 from chaosrun.fault import Hold
 from chaosrun.mechanisms.asked.pressure import Filling
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.held import Held, machine_target
-from chaosrun.units import JSON
+from chaosrun.units import JSON, Size
+
+_LEAST = Size.parse("16Mi")
 
 
 class DiskFill(Held, Filling, frozen=True, kw_only=True):
@@ -27,6 +30,12 @@ class DiskFill(Held, Filling, frozen=True, kw_only=True):
         directory = client.directory(self.directory)
         space = client.space(directory)
         harm = self.harm(directory, space, client.memory())
+        if harm.floor < _LEAST.bytes and space.device in client.own_devices():
+            raise Refused(
+                f"at least {_LEAST}B stay free on the file system of {directory}, where "
+                "chaosrun and the system write too",
+                hint="give the service a file system of its own, or leave more",
+            )
         return self.held(
             client,
             harm,

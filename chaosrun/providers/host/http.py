@@ -42,9 +42,8 @@ class Http(Held, HarmedRequests, frozen=True, kw_only=True):
     """Delay, fail or break off HTTP requests to chosen ports, by Envoy's fault filter.
 
     New connections to these ports are brought to an Envoy of ours by nftables; it passes on all
-    that is not meant, to where it was going, from an address of this machine. Connections that were
-    open before keep their way, so clients that keep connections are harmed when they make new
-    ones.
+    that is not meant, to where it was going, from an address of this machine. Connections that are
+    open are reset when something is sent on them, so that clients make new ones.
     Only plain HTTP (1.0, 1.1 and 2) may run on these ports: TLS would break. When Envoy is gone,
     however that came, new connections go their own way within two seconds.
     """

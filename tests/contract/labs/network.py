@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from chaosrun.testing import Lab
 from chaosrun.units import JSON
 from tests.contract.labs.host import directory_of_ours, with_word
-from tests.two_hosts import TwoHosts, offered
+from tests.wire import TwoHosts, offered
 
 
 class Wire(Lab):

@@ -18,7 +18,7 @@ from chaosrun.fault import Hold
 from chaosrun.mechanisms import worker
 from chaosrun.testing import Lab
 from chaosrun.units import JSON
-from tests import cable, control_groups
+from tests import control_groups, two_hosts
 from tests.contract.labs.host import directory_of_ours, with_word
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
@@ -213,9 +213,9 @@ class DnsLab(PressLab):
 
     def build(self, cleanup: contextlib.ExitStack) -> None:
         super().build(cleanup)
-        self.hosts = cleanup.enter_context(cable.made())
-        cleanup.enter_context(self.hosts.program(self.hosts.far, cable.NAME_SERVER))
-        self.asker = cleanup.enter_context(self.hosts.program(self.hosts.near, cable.ASKER))
+        self.hosts = cleanup.enter_context(two_hosts.made())
+        cleanup.enter_context(self.hosts.program(self.hosts.far, two_hosts.NAME_SERVER))
+        self.asker = cleanup.enter_context(self.hosts.program(self.hosts.near, two_hosts.ASKER))
 
     def arguments(self) -> dict[str, JSON]:
         return {
@@ -237,9 +237,9 @@ class HttpLab(PressLab):
 
     def build(self, cleanup: contextlib.ExitStack) -> None:
         super().build(cleanup)
-        self.hosts = cleanup.enter_context(cable.made())
-        cleanup.enter_context(self.hosts.program(self.hosts.far, cable.WEB_SERVER, "8080"))
-        self.browser = cleanup.enter_context(self.hosts.program(self.hosts.near, cable.BROWSER))
+        self.hosts = cleanup.enter_context(two_hosts.made())
+        cleanup.enter_context(self.hosts.program(self.hosts.far, two_hosts.WEB_SERVER, "8080"))
+        self.browser = cleanup.enter_context(self.hosts.program(self.hosts.near, two_hosts.BROWSER))
 
     def arguments(self) -> dict[str, JSON]:
         return {
