@@ -68,7 +68,7 @@ class Network(within.Within, Impaired, frozen=True, kw_only=True):
         raw = (within.NET_RAW,) if mechanism == "tun" else ()
         return within.Part(
             harm=harm,
-            effect=f"{impairment} ({traffic})",
+            effect=f"{traffic}: {impairment}",
             mechanism=f"{NAMES[mechanism]}, in the container's network namespace",
             used=(*within.IN_NETWORK, *raw),
         )

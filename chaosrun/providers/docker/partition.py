@@ -49,7 +49,7 @@ class Partition(within.Within, Cut, frozen=True, kw_only=True):
             harm=mechanism.Partition(
                 traffic=traffic, how="reject" if self.refuse else "drop", interface=interface
             ),
-            effect=f"{'refused' if self.refuse else 'cut'}: {traffic}",
+            effect=f"{traffic}: {'refused' if self.refuse else 'nothing passes'}",
             mechanism="nftables, with the kernel's own timeout, in the container's namespace",
             used=within.IN_NETWORK,
         )
