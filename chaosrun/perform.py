@@ -20,7 +20,7 @@ from chaosrun import events as e
 from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import ChaosrunError, Indeterminate, JournalUnavailable, Refused, Transient
 from chaosrun.events import AnyEvent, Failure, Outcome
-from chaosrun.fault import AnyFault, Hold
+from chaosrun.fault import AnyFault, Expiry, Hold
 from chaosrun.gate import Measured
 from chaosrun.journal import Journal
 from chaosrun.observed import brief, mentioned
@@ -198,7 +198,9 @@ class Performer:
         )
         rng = random.Random(f"{run.seed}/{name}")
         hold = fault.plan(self._client("faults", step.fault), rng)
-        hold = replace(hold, fault=step.fault, reversal=fault.reversal, expiry=fault.expiry)
+        # A plan may know that here only the runner ends it; it cannot promise more than its fault.
+        expiry = hold.expiry if fault.expiry is Expiry.TARGET else Expiry.RUNNER
+        hold = replace(hold, fault=step.fault, reversal=fault.reversal, expiry=expiry)
         return e.Planned(at=0, step=name, hold=hold, final=final)
 
     def _sample(self, run: Run, effect: Sample, began: float) -> e.Sampled:

@@ -47,6 +47,7 @@ def command(console: Console, output: str, journal_url: str | None) -> int:
         *_clock(),
         *_providers(),
         *_host(),
+        *_network(),
         *_terminal(console),
     ]
     if output == "json":
@@ -193,6 +194,22 @@ def _host() -> Iterator[Finding]:
         yield Finding("ok", "rights", f"{user}; without {', '.join(lacks)}", hint)
     else:
         yield Finding("ok", "rights", user)
+
+
+def _network() -> Iterator[Finding]:
+    """What this kernel can do to packets, found by trying in a namespace made for it."""
+    from chaosrun.mechanisms import kernel
+
+    if not sys.platform.startswith("linux"):
+        return
+    offers = kernel.offers()
+    if offers.unknown:
+        yield Finding("ok", "network", f"what this kernel can do is {offers}", offers.hint)
+    elif not offers.mechanisms:
+        yield Finding("warn", "network", str(offers), "host.network and host.partition need one")
+    else:
+        hint = "" if "netem" in offers.works else "netem is the module sch_netem of the kernel"
+        yield Finding("ok", "network", f"faults by {offers}", hint)
 
 
 def _terminal(console: Console) -> Iterator[Finding]:

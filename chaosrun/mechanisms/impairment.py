@@ -73,7 +73,7 @@ class Impairment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             (self.reorder, "overtake the others"),
         ):
             if share:
-                said.append(f"{share * 100:.4g}% {word}")
+                said.append(f"{share * 100:.4g}% of packets {word}")
         if self.rate:
             said.append(f"at most {self.rate:,.0f} bytes pass in a second")
         return ", ".join(said)

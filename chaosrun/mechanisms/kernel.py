@@ -19,7 +19,9 @@ _TRIALS = {
     "tc qdisc del dev left root",
     "prio": "tc qdisc add dev left root prio bands 4 && tc qdisc del dev left root",
     "htb": "tc qdisc add dev left root htb default 0 && tc qdisc del dev left root",
-    "ifb": "ip link add middle type ifb && tc qdisc add dev left ingress && "
+    # Its module makes two devices when it is loaded, unless it is told to make none.
+    "ifb": "{ test -d /sys/module/ifb || modprobe ifb numifbs=0; true; } && "
+    "ip link add middle type ifb && tc qdisc add dev left ingress && "
     "tc filter add dev left parent ffff: protocol ip u32 match u32 0 0 "
     "action mirred egress redirect dev middle",
     "nftables": "printf 'table inet t {\\nset s { type ipv4_addr; flags interval, timeout; }\\n"

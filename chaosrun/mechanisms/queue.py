@@ -17,7 +17,7 @@ from chaosrun.mechanisms.tools import Failed
 from chaosrun.mechanisms.traffic import Traffic, Way, tc_matches
 
 _ICMP6 = ("match", "ip6", "protocol", "58", "0xff", "match", "u8")
-_OF_THE_WIRE = (
+_OF_THE_WIRE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ip", ("match", "ip", "dst", "224.0.0.0/3")),
     ("ipv6", ("match", "ip6", "dst", "ff00::/8")),
     # Router and neighbour discovery, types 133 to 137 (RFC 4861).
@@ -152,11 +152,11 @@ def redirect_ingress(
         added = ["tc", "filter", "add", "dev", interface, "parent", "ffff:", "protocol", protocol]
         pref = str(preference(here, protocol))
         tools.run([*added, "pref", pref, "u32", *match, "flowid", ":1"])
-    for protocol, match in tc_matches(traffic, "in"):
+    for protocol, words in tc_matches(traffic, "in"):
         added = ["tc", "filter", "add", "dev", interface, "parent", "ffff:", "protocol", protocol]
         redirect = ["action", "mirred", "egress", "redirect", "dev", device]
         pref = str(preference(here, protocol))
-        tools.run([*added, "pref", pref, "u32", *match, *redirect])
+        tools.run([*added, "pref", pref, "u32", *words, *redirect])
 
 
 def redirected(interface: str, here: Here) -> bool:

@@ -60,7 +60,8 @@ class Traffic(
         """In words, as in `tcp to 10.0.0.2 port 5432`."""
         words: list[str] = [] if self.protocol == "any" else [self.protocol]
         word = {"out": "to", "in": "from", "both": "to and from"}[self.direction]
-        words.append(f"{word} {', '.join(self.peers) or 'everybody'}")
+        peers = [peer.removesuffix("/128" if ":" in peer else "/32") for peer in self.peers]
+        words.append(f"{word} {', '.join(peers) or 'everybody'}")
         for ports, of in ((self.ports, ""), (self.local_ports, "our ")):
             if ports:
                 word = "port" if len(ports) == 1 else "ports"

@@ -141,7 +141,11 @@ def test_a_rate_is_kept(hosts: TwoHosts, mechanism: str, direction: str) -> None
 
 @pytest.mark.parametrize("mechanism", offered("netem", "tun"))
 def test_only_what_was_named_is_harmed(hosts: TwoHosts, mechanism: str) -> None:
-    named = {"peers": [hosts.four["b"], hosts.six["b"]], "ports": [7001], "protocol": "udp"}
+    named: dict[str, Any] = {
+        "peers": [hosts.four["b"], hosts.six["b"]],
+        "ports": [7001],
+        "protocol": "udp",
+    }
     with harmed(hosts, mechanism=mechanism, delay="40ms", direction="both", **named) as measured:
         for address in (hosts.four["b"], hosts.six["b"]):
             assert abs(hosts.round_trip(to=address, port=7001) - 0.08) < QUICK

@@ -12,14 +12,8 @@ from chaosrun.mechanisms.choosing import NAMES, choose, harm_by
 from chaosrun.mechanisms.inside import Inside
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.held import Held
-from chaosrun.providers.host.network_target import (
-    NET_ADMIN,
-    NET_RAW,
-    SYS_ADMIN,
-    Spot,
-    rights_for,
-    target_of,
-)
+from chaosrun.providers.host.network_place import PERMISSIONS
+from chaosrun.providers.host.network_target import NET_RAW, Spot, target_of
 from chaosrun.units import JSON
 
 
@@ -33,7 +27,7 @@ class Network(Held, Impaired, frozen=True, kw_only=True):
     """
 
     name: ClassVar[str] = "host.network"
-    permissions: ClassVar[tuple[Permission, ...]] = (NET_ADMIN, SYS_ADMIN, NET_RAW)
+    permissions: ClassVar[tuple[Permission, ...]] = (*PERMISSIONS, NET_RAW)
     example: ClassVar[dict[str, JSON]] = {
         "target": {"interface": "eth0"},
         "with": {"delay": "200ms", "jitter": "20ms", "peers": ["db.example"], "ports": [5432]},
@@ -43,11 +37,13 @@ class Network(Held, Impaired, frozen=True, kw_only=True):
 
     def plan(self, client: Host, rng: random.Random) -> Hold:  # noqa: ARG002
         traffic, impairment = self.traffic(client), self.impairment()
-        inside = self.target.inside(client)
+        inside, used = self.target.found(client)
         interface = self.target.interface_in(inside, client, traffic.peers)
         offers = client.offers()
         mechanism = choose(self.mechanism, offers, interface, impairment, traffic)
-        used = rights_for(inside, client, *((NET_RAW,) if mechanism == "tun" else ()))
+        if mechanism == "tun":
+            client.require([NET_RAW.action])
+            used = (*used, NET_RAW)
         remake = self._remaking(mechanism, interface, inside, client)
         harm = harm_by(
             mechanism, offers, interface, impairment, traffic, remake=remake,
@@ -57,7 +53,7 @@ class Network(Held, Impaired, frozen=True, kw_only=True):
             client,
             harm,
             target=target_of("network", inside, interface, client),
-            effect=f"{impairment} ({traffic})",
+            effect=f"{traffic}: {impairment}",
             way_back=_WAYS_BACK.get(mechanism, _HELD),
             mechanism=NAMES[mechanism],
             inside=inside,

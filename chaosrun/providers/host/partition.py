@@ -11,13 +11,8 @@ from chaosrun.mechanisms import partition as mechanism
 from chaosrun.mechanisms.asked.packets import Cut
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.held import Held
-from chaosrun.providers.host.network_target import (
-    NET_ADMIN,
-    SYS_ADMIN,
-    Spot,
-    rights_for,
-    target_of,
-)
+from chaosrun.providers.host.network_place import PERMISSIONS
+from chaosrun.providers.host.network_target import Spot, target_of
 from chaosrun.units import JSON
 
 
@@ -30,7 +25,7 @@ class Partition(Held, Cut, frozen=True, kw_only=True):
     """
 
     name: ClassVar[str] = "host.partition"
-    permissions: ClassVar[tuple[Permission, ...]] = (NET_ADMIN, SYS_ADMIN)
+    permissions: ClassVar[tuple[Permission, ...]] = PERMISSIONS
     example: ClassVar[dict[str, JSON]] = {
         "with": {"peers": ["10.0.0.7", "10.2.0.0/16"], "ports": [5432]},
     }
@@ -44,7 +39,7 @@ class Partition(Held, Cut, frozen=True, kw_only=True):
 
     def plan(self, client: Host, rng: random.Random) -> Hold:  # noqa: ARG002
         traffic = self.traffic(client)
-        inside = self.target.inside(client)
+        inside, used = self.target.found(client)
         interface = ""
         if self.target.interface:
             interface = self.target.interface_in(inside, client, traffic.peers)
@@ -55,13 +50,12 @@ class Partition(Held, Cut, frozen=True, kw_only=True):
                 hint=offers.hint
                 or "load the module nf_tables, or use host.network with loss: 100%",
             )
-        used = rights_for(inside, client)
         how: Literal["reject", "drop"] = "reject" if self.refuse else "drop"
         return self.held(
             client,
             mechanism.Partition(traffic=traffic, how=how, interface=interface),
             target=target_of("partition", inside, interface, client),
-            effect=f"{'refused' if self.refuse else 'cut'}: {traffic}",
+            effect=f"{traffic}: {'refused' if self.refuse else 'nothing passes'}",
             way_back="the kernel ends it at the deadline by its own timeout, or chaosrun before it",
             mechanism="nftables, with the kernel's own timeout",
             inside=inside,
