@@ -63,7 +63,7 @@ def answer(effect: AnyEffect, now: float) -> AnyEvent:
                 at=now, gate="g", index=index, open=True, measured="off", rule="off", step=step
             )
         case MeasurePolicy(step):
-            return e.PolicyMeasured(at=now, step=step)
+            return e.PolicyMeasured(at=now, step=step, rules=())
         case Plan(step, final):
             return e.Planned(at=now, step=step, hold=HOLD, final=final)
         case Sample(subject, name, moment):
