@@ -31,6 +31,7 @@ WORKER = "CHAOSRUN_HARM"
 """In the environment of a worker, and of all that it starts: the mark of its harm."""
 
 HARMS: dict[str, str] = {
+    "docker": "chaosrun.providers.docker.switch:Held",
     "partition": "chaosrun.mechanisms.partition:Partition",
     "queue": "chaosrun.mechanisms.queue:Queue",
     "tun": "chaosrun.mechanisms.tun:Tun",

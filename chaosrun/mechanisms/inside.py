@@ -41,12 +41,16 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     they are born in its namespace of process ids, and `mnt` shows its files: no program and no
     module of ours can be loaded after that one was joined.
 
+    With `ends_with_it` a harm is over as soon as that process is: a container that is started
+    again is another place, and must not be kept from starting by what is left in the old one.
+
     `started` and `network` are filled in by `found`.
     """
 
     net: str = ""
     pid: int = 0
     joins: tuple[Joined, ...] = ("net",)
+    ends_with_it: bool = False
     started: int = 0
     network: str = ""
 
@@ -80,6 +84,10 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.network:
             return self.network == _identity(_OWN)
         return not (self.net or self.pid)
+
+    def over(self) -> bool:
+        """Whether a harm there must end because its process has."""
+        return self.ends_with_it and not procfs.runs(Identity(self.pid, self.started))
 
     def gone(self) -> bool:
         """Whether the network namespace is nowhere to be found any more."""

@@ -34,6 +34,7 @@ SIGN = ("-m", "chaosrun.mechanisms")
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _LOOK_AT_CLOCK = 0.5
+_LOOK_AT_PROCESS = 0.1
 _ENDS_WITHIN = 10.0
 _GONE_WITHIN = 2.0
 _HELD_WITHIN = 0.1
@@ -88,7 +89,10 @@ def _hold(order: Order, harm: Harm, note: Held, left: Callable[[], float], say: 
     if isinstance(answer, Seen):
         say(answer)
         while (rest := left()) > 0:
-            if signal.sigtimedwait(ENDING, min(rest, _LOOK_AT_CLOCK)) is not None:
+            look_again = _LOOK_AT_PROCESS if order.inside.ends_with_it else _LOOK_AT_CLOCK
+            if signal.sigtimedwait(ENDING, min(rest, look_again)) is not None:
+                break
+            if order.inside.over():
                 break
             if harm.ends_with_workers and here.lost_worker():
                 break

@@ -41,6 +41,9 @@ class Lab:
     found_by_sweep: ClassVar[bool] = True
     """Whether a sweep can find the fault. If not, say why in a comment."""
 
+    ends_by_runner: ClassVar[bool] = False
+    """Whether in this world only the runner ends a fault that elsewhere the target ends."""
+
     def arguments(self) -> dict[str, JSON]:
         """A step as a person would write it: {"target": {...}, "with": {...}}."""
         raise NotImplementedError
