@@ -1,0 +1,39 @@
+"""Kubernetes: pods, workloads, nodes, zones, configuration, and any object of the API.
+
+access.py       which cluster, and who asks
+client.py       one connection, by the official client; answers.py reads what comes back
+api.py          Kubernetes: the only way to a cluster
+kinds.py  merging.py  paths.py  marks.py  require.py   objects, differences, marks, rights
+pods.py  workloads.py  nodes.py   what a person means, and how it is now
+leaving.py  draining.py  containers.py  keys.py  environment.py  objects.py   what faults share
+pod_*.py  node_*.py  ...   the faults
+"""
+
+from __future__ import annotations
+
+from chaosrun.discovery import Provider
+
+provider = Provider(
+    name="kubernetes",
+    package=__name__,
+    summary="Pods, workloads, nodes, zones, configuration and objects of a Kubernetes cluster",
+    faults={
+        "kubernetes.api-object": "api_object:ApiObject",
+        "kubernetes.config-change": "config_change:ConfigChange",
+        "kubernetes.container-kill": "container_kill:ContainerKill",
+        "kubernetes.envoy-http": "envoy_http:EnvoyHttp",
+        "kubernetes.istio-http": "istio_http:IstioHttp",
+        "kubernetes.node-cordon": "node_cordon:NodeCordon",
+        "kubernetes.node-drain": "node_drain:NodeDrain",
+        "kubernetes.node-taint": "node_taint:NodeTaint",
+        "kubernetes.pod-failure": "pod_failure:PodFailure",
+        "kubernetes.pod-kill": "pod_kill:PodKill",
+        "kubernetes.rollout-restart": "rollout_restart:RolloutRestart",
+        "kubernetes.scale": "scale:Scale",
+        "kubernetes.zone-outage": "zone_outage:ZoneOutage",
+    },
+    connect="api:connect",
+    sweep="marks:find",
+    needs=("kubernetes", "jsonpath_ng"),
+    extra="kubernetes",
+)
