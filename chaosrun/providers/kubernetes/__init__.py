@@ -7,6 +7,8 @@ kinds.py  merging.py  paths.py  marks.py  require.py   objects, differences, mar
 pods.py  workloads.py  nodes.py   what a person means, and how it is now
 leaving.py  draining.py  containers.py  keys.py  environment.py  objects.py   what faults share
 pod_*.py  node_*.py  ...   the faults
+*_probe.py  *_gates.py     the probes and gates
+grants.py       the roles that grant an experiment its rights
 """
 
 from __future__ import annotations
@@ -32,8 +34,27 @@ provider = Provider(
         "kubernetes.scale": "scale:Scale",
         "kubernetes.zone-outage": "zone_outage:ZoneOutage",
     },
+    probes={
+        "kubernetes.endpoints": "endpoints_probe:EndpointsProbe",
+        "kubernetes.events": "events_probe:EventsProbe",
+        "kubernetes.logs": "pods_probe:LogsProbe",
+        "kubernetes.metrics": "metrics_probe:MetricsProbe",
+        "kubernetes.object": "object_probe:ObjectProbe",
+        "kubernetes.pods": "pods_probe:PodsProbe",
+        "kubernetes.recovered": "workload_probe:RecoveredProbe",
+        "kubernetes.workload": "workload_probe:WorkloadProbe",
+    },
+    gates={
+        "kubernetes.access": "safe_gates:CanDo",
+        "kubernetes.budget-allows": "whole_gates:BudgetAllows",
+        "kubernetes.cluster": "safe_gates:RightCluster",
+        "kubernetes.no-degraded": "whole_gates:NoDegraded",
+        "kubernetes.no-other-chaos": "safe_gates:NoOtherChaos",
+        "kubernetes.rollout-complete": "whole_gates:RolloutComplete",
+    },
     connect="api:connect",
     sweep="marks:find",
+    grants={"rbac": "grants:document"},
     needs=("kubernetes", "jsonpath_ng"),
     extra="kubernetes",
 )

@@ -182,6 +182,16 @@ class Kubernetes:
         except (NotFound, Changed):
             return
 
+    def until(self, look: Callable[[Kubernetes], bool], said: str, seconds: float = 600.0) -> None:
+        """Look again and again until it is so. Raises Indeterminate at the end of the time."""
+        end, pause = time.monotonic() + seconds, 0.1
+        while not look(self):
+            cancellation = commands.current.get()
+            if time.monotonic() > end or (cancellation is not None and cancellation.cancelled):
+                raise Indeterminate(f"waited in vain: {said}")
+            time.sleep(min(pause, max(0.0, end - time.monotonic())))
+            pause = min(1.5 * pause, 1.0)
+
     def text(self, access: Access, path: str, query: Mapping[str, str]) -> str:
         """What the API answers there, as it is: a pod's log."""
         found: str = self._call(access, "GET", path, query, plain=True)
@@ -307,17 +317,6 @@ def _may(client: Kubernetes, access: Access, right: Permission) -> bool:
     }
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     return bool(client.ask(access, path, review)["status"]["allowed"])
-
-
-def until(look: Callable[[], bool], said: str, seconds: float = 600.0) -> None:
-    """Look again and again until it is so. Raises Indeterminate at the end of the time."""
-    end, pause = time.monotonic() + seconds, 0.1
-    while not look():
-        cancellation = commands.current.get()
-        if time.monotonic() > end or (cancellation is not None and cancellation.cancelled):
-            raise Indeterminate(f"waited in vain: {said}")
-        time.sleep(min(pause, max(0.0, end - time.monotonic())))
-        pause = min(1.5 * pause, 1.0)
 
 
 def connect() -> Kubernetes:

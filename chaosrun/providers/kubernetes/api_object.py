@@ -11,29 +11,14 @@ from msgspec import Meta
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold
 from chaosrun.providers.kubernetes import objects, paths
-from chaosrun.providers.kubernetes.access import CLUSTER, Access, access_of, rbac, undo
-from chaosrun.providers.kubernetes.api import Kubernetes, until
-from chaosrun.providers.kubernetes.kinds import SECRET, Ref, guessed
+from chaosrun.providers.kubernetes.access import CLUSTER, access_of, rbac, undo
+from chaosrun.providers.kubernetes.any_object import AnyObject
+from chaosrun.providers.kubernetes.api import Kubernetes
+from chaosrun.providers.kubernetes.kinds import SECRET
 from chaosrun.providers.kubernetes.require import require
 from chaosrun.providers.kubernetes.workloads import refuse_protected
 from chaosrun.rights import Permission
 from chaosrun.units import JSON
-
-
-class AnyObject(Access, frozen=True, kw_only=True):
-    """One object of any kind that the API server knows."""
-
-    api_version: Annotated[str, Meta(examples=["chaos-mesh.org/v1alpha1"], min_length=1)]
-    kind: Annotated[str, Meta(examples=["NetworkChaos"], min_length=1)]
-    name: Annotated[str, Meta(description="Its name", min_length=1)]
-    namespace: Annotated[str, Meta(description="Its namespace; without it, it has none")] = ""
-    plural: Annotated[
-        str, Meta(description="What the API calls many of them, if not what one would guess")
-    ] = ""
-
-    def ref(self) -> Ref:
-        kind = guessed(self.api_version, self.kind, self.plural, namespaced=bool(self.namespace))
-        return Ref(kind, self.name, self.namespace)
 
 
 class Sign(
@@ -130,7 +115,7 @@ class ApiObject(Fault[Kubernetes], frozen=True, kw_only=True):
     def inject(cls, hold: Hold, client: Kubernetes) -> None:
         objects.inject(hold, client)
         if hold.undo["sign"]:
-            until(lambda: cls.took_effect(hold, client).seen, f"{_said(hold)} should be")
+            client.until(lambda c: cls.took_effect(hold, c).seen, f"{_said(hold)} should be")
 
     @classmethod
     def revert(cls, hold: Hold, client: Kubernetes) -> None:

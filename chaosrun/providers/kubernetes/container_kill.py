@@ -10,7 +10,7 @@ from msgspec import Meta
 from chaosrun.fault import Evidence, Fault, Hold, Reversal
 from chaosrun.providers.kubernetes import containers
 from chaosrun.providers.kubernetes.access import undo
-from chaosrun.providers.kubernetes.api import Kubernetes, until
+from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.pods import Pod, Pods, counted, held
 from chaosrun.providers.kubernetes.require import require
 from chaosrun.rights import Permission
@@ -72,9 +72,9 @@ class ContainerKill(Fault[Kubernetes], frozen=True, kw_only=True):
         alive = [t for t in hold.targets if t.id in now and not _died(hold, now[t.id], t)]
         for target in alive:
             containers.stop(hold, client, target)
-        until(lambda: _all_stopped(hold, client, alive), "the container should end")
+        client.until(lambda c: _all_stopped(hold, c, alive), "the container should end")
         cls.revert(hold, client)
-        until(lambda: cls.took_effect(hold, client).seen, "the container should start again")
+        client.until(lambda c: cls.took_effect(hold, c).seen, "the container should start again")
 
     @classmethod
     def revert(cls, hold: Hold, client: Kubernetes) -> None:

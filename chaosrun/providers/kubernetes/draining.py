@@ -12,7 +12,7 @@ from typing import Any
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Hold
 from chaosrun.providers.kubernetes.access import Access, access_of, rbac
-from chaosrun.providers.kubernetes.api import Kubernetes, until
+from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import POD, WORKLOADS, Ref
 from chaosrun.providers.kubernetes.leaving import leave, why_not
 from chaosrun.providers.kubernetes.node_cordon import (
@@ -101,10 +101,10 @@ def empty(hold: Hold, client: Kubernetes) -> None:
     pods = [(pod.ref, pod.uid) for pod in _there(hold, client)]
     blocked = leave(client, access, pods, wanted["how"], wanted["grace"], wanted["patience"])
 
-    def gone() -> bool:
-        return all(pod.name in blocked for pod in _there(hold, client))
+    def gone(looking: Kubernetes) -> bool:
+        return all(pod.name in blocked for pod in _there(hold, looking))
 
-    until(gone, "the pods should leave")
+    client.until(gone, "the pods should leave")
 
 
 def fill(hold: Hold, client: Kubernetes) -> None:

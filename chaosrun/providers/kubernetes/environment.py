@@ -10,7 +10,7 @@ from chaosrun.fault import Evidence, Hold
 from chaosrun.providers.kubernetes import marks
 from chaosrun.providers.kubernetes.access import access_of
 from chaosrun.providers.kubernetes.answers import NotFound
-from chaosrun.providers.kubernetes.api import Kubernetes, until
+from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import Object, Ref
 from chaosrun.providers.kubernetes.workloads import state_of
 
@@ -48,7 +48,7 @@ def inject(hold: Hold, client: Kubernetes, ref: Ref) -> None:
         marks.put(found, hold)
 
     client.change(access_of(hold), ref, edit, uid=hold.targets[0].id)
-    until(lambda: _rolling(hold, client, ref), f"{ref.label} should roll out the change")
+    client.until(lambda c: _rolling(hold, c, ref), f"{ref.label} should roll out the change")
 
 
 def revert(hold: Hold, client: Kubernetes, ref: Ref) -> None:

@@ -13,7 +13,7 @@ from chaosrun.fault import Evidence, Hold
 from chaosrun.providers.kubernetes import marks
 from chaosrun.providers.kubernetes.access import Access, access_of
 from chaosrun.providers.kubernetes.answers import Exists, NotFound
-from chaosrun.providers.kubernetes.api import Kubernetes, until
+from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import Kind, Object, Ref, labels_of, uid_of
 from chaosrun.providers.kubernetes.merging import difference, holds, merged
 from chaosrun.targeting import Target
@@ -118,7 +118,7 @@ def revert(hold: Hold, client: Kubernetes) -> None:
     if "body" in hold.undo:
         uid = uid_of(found)
         client.delete(access, ref, uid)
-        until(lambda: client.find(access, ref, uid) is None, f"{ref.label} should go")
+        client.until(lambda c: c.find(access, ref, uid) is None, f"{ref.label} should go")
         return
 
     def edit(now: Object) -> None:

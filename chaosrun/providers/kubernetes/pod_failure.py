@@ -10,7 +10,7 @@ from msgspec import Meta
 from chaosrun.fault import Evidence, Fault, Hold
 from chaosrun.providers.kubernetes import containers
 from chaosrun.providers.kubernetes.access import undo
-from chaosrun.providers.kubernetes.api import Kubernetes, until
+from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.pods import Pods, counted, held
 from chaosrun.providers.kubernetes.require import require
 from chaosrun.rights import Permission
@@ -62,7 +62,7 @@ class PodFailure(Fault[Kubernetes], frozen=True, kw_only=True):
     def inject(cls, hold: Hold, client: Kubernetes) -> None:
         for target in hold.targets:
             containers.stop(hold, client, target)
-        until(lambda: cls.took_effect(hold, client).seen, "their containers should end")
+        client.until(lambda c: cls.took_effect(hold, c).seen, "their containers should end")
 
     @classmethod
     def revert(cls, hold: Hold, client: Kubernetes) -> None:

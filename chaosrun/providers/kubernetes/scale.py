@@ -12,7 +12,7 @@ from chaosrun.fault import Evidence, Fault, Hold
 from chaosrun.providers.kubernetes import marks
 from chaosrun.providers.kubernetes.access import access_of, undo
 from chaosrun.providers.kubernetes.answers import NotFound
-from chaosrun.providers.kubernetes.api import Kubernetes, until
+from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import WORKLOADS, Object, Ref
 from chaosrun.providers.kubernetes.require import require
 from chaosrun.providers.kubernetes.workloads import Named, refuse_protected, state_of, target_of
@@ -73,7 +73,9 @@ class Scale(Fault[Kubernetes], frozen=True, kw_only=True):
             marks.put(found, hold)
 
         client.change(access_of(hold), _ref(hold), edit, uid=hold.targets[0].id)
-        until(lambda: _arrived(hold, client), "it should have as many replicas as were asked for")
+        client.until(
+            lambda c: _arrived(hold, c), "it should have as many replicas as were asked for"
+        )
 
     @classmethod
     def revert(cls, hold: Hold, client: Kubernetes) -> None:

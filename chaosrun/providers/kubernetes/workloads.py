@@ -39,14 +39,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Named(Access, frozen=True, kw_only=True):
-    """One workload, by name."""
+    """One workload, by name (`called`, since a probe's own name is `name`)."""
 
     namespace: Annotated[str, Meta(description="Its namespace", min_length=1)]
     kind: Annotated[WorkloadKind, Meta(description="Its kind")] = "Deployment"
-    name: Annotated[str, Meta(description="Its name", min_length=1)]
+    called: Annotated[str, Meta(description="Its name", min_length=1)] = msgspec.field(name="name")
 
     def ref(self) -> Ref:
-        return Ref(WORKLOADS[self.kind], self.name, self.namespace)
+        return Ref(WORKLOADS[self.kind], self.called, self.namespace)
 
     def rights(self, *verbs: str) -> tuple[Permission, ...]:
         """These verbs on exactly this workload, and the cluster's name."""
