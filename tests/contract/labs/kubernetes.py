@@ -30,7 +30,7 @@ from tests.cluster.session import kubeconfig
 
 Object = dict[str, Any]
 _SLEEPS = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
-_VOLATILE = re.compile(r"deployment\.kubernetes\.io/revision|kubectl")
+_VOLATILE = re.compile(r"deployment\.kubernetes\.io/revision|kubectl|chaosrun\.dev/restarted")
 
 
 class Outside:
@@ -564,8 +564,12 @@ class IstioLab(MeshLab):
 
     fault = "kubernetes.istio-http"
 
-    def made(self) -> None:
+    @staticmethod
+    def define() -> None:
         definition("networking.istio.io", "v1", "VirtualService", "virtualservices")
+
+    def made(self) -> None:
+        self.define()
         namespace(self.place)
         routes = [
             {"name": "slow", "match": [{"uri": {"prefix": "/slow"}}], "route": []},
@@ -593,10 +597,14 @@ class EnvoyLab(MeshLab):
 
     fault = "kubernetes.envoy-http"
 
-    def made(self) -> None:
+    @staticmethod
+    def define() -> None:
         definition(
             "gateway.envoyproxy.io", "v1alpha1", "BackendTrafficPolicy", "backendtrafficpolicies"
         )
+
+    def made(self) -> None:
+        self.define()
         namespace(self.place)
 
     @property
