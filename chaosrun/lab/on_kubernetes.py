@@ -27,7 +27,7 @@ from chaosrun.providers.kubernetes.workloads import look
 IMAGE = "python:3-alpine"
 LABEL = {"app.kubernetes.io/part-of": "chaosrun-lab"}
 _CODE = "/shop"
-_TIMES = {"checkout": 3, "catalog": 2, "traffic": 1}
+_TIMES = {"checkout": 3, "catalog": 3, "traffic": 1}
 
 
 def objects(namespace: str, image: str) -> list[Object]:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from chaosrun.errors import ChaosrunError
+from chaosrun.fault import Hold
 from chaosrun.providers.kubernetes import marks
 from chaosrun.providers.kubernetes.access import Access
 from chaosrun.providers.kubernetes.client import Connection
@@ -46,7 +47,8 @@ class Outside:
             pairs = dict(part.split("=", 1) for part in query.split("&") if part)
             answer = self._connection.send(method, where, pairs, body, content, "")
             if not isinstance(answer, ChaosrunError) and answer.status not in (429, 500, 503):
-                return {**json.loads(answer.data), "_status": answer.status}
+                data = answer.data if answer.data.startswith(b"{") else b"{}"
+                return {**json.loads(data), "_status": answer.status}
             time.sleep(0.25)
         raise AssertionError(f"{method} {path}: no good answer: {answer}")
 
@@ -163,11 +165,9 @@ def is_whole(place: str, app: str) -> bool:
         return False
     status, wanted = found["status"], found["spec"]["replicas"]
     everything = outside().items(f"/api/v1/namespaces/{place}/pods?labelSelector=app={app}")
-    return (
-        status.get("observedGeneration") == found["metadata"]["generation"]
-        and status.get("replicas", 0) == status.get("updatedReplicas", 0) == wanted
-        and status.get("readyReplicas", 0) == wanted == len(everything)
-    )
+    counts = [status.get(f"{which}eplicas", 0) for which in ("r", "updatedR", "readyR")]
+    settled = status.get("observedGeneration") == found["metadata"]["generation"]
+    return bool(settled and {*counts, len(everything)} == {wanted})
 
 
 def worn(found: Object) -> JSON:
@@ -305,12 +305,24 @@ class PodForceLab(PodKillLab):
         }
 
 
-class ContainerKillLab(ClusterLab):
+class NewPodLab(ClusterLab):
+    """A new pod for each lease: the kubelet waits longer and longer with a container that ends
+    again and again."""
+
+    replicas = 1
+
+    def lease(self, *, seconds: float = 60.0) -> Hold:
+        for pod in pods(self.place, self.app):
+            outside().delete(f"/api/v1/namespaces/{self.place}/pods/{pod['metadata']['name']}")
+        until(self.whole, f"{self.place} should be whole")
+        return super().lease(seconds=seconds)
+
+
+class ContainerKillLab(NewPodLab):
     """A container that is killed."""
 
     fault = "kubernetes.container-kill"
     found_by_sweep = False  # the mark is there for a moment only
-    replicas = 1
 
     def arguments(self) -> dict[str, JSON]:
         return {
@@ -319,11 +331,10 @@ class ContainerKillLab(ClusterLab):
         }
 
 
-class PodFailureLab(ClusterLab):
+class PodFailureLab(NewPodLab):
     """A pod that stops working."""
 
     fault = "kubernetes.pod-failure"
-    replicas = 1
 
     def arguments(self) -> dict[str, JSON]:
         return {"target": {"namespace": self.place, "selector": "app=web", "pick": "one"}}
