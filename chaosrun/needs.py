@@ -5,7 +5,9 @@ Law: nothing is read from any target to tell them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+
+from msgspec.structs import replace
 
 from chaosrun import arguments
 from chaosrun.rights import Permission
@@ -19,7 +21,21 @@ def needed(spec: ExperimentSpec) -> dict[Permission, list[str]]:
         for right in rights:
             if name not in (names := found.setdefault(right, [])):
                 names.append(name)
+    for right in list(found):
+        if (wider := _wider(right, found)) is not None:
+            names = found.pop(right)
+            found[wider] += [name for name in names if name not in found[wider]]
     return dict(sorted(found.items(), key=lambda item: _order(item[0])))
+
+
+def _wider(right: Permission, found: Collection[Permission]) -> Permission | None:
+    """The widest of them that covers this one: the same everywhere, or in the whole place."""
+    place, slash, _ = right.scope.partition("/")
+    for scope in ("", place if slash else ""):
+        other = replace(right, scope=scope)
+        if other != right and other in found:
+            return other
+    return None
 
 
 def _all(spec: ExperimentSpec) -> Iterator[tuple[str, tuple[Permission, ...]]]:

@@ -39,7 +39,7 @@ def verdict_of(file: Path) -> str:
 
 
 def words_of(file: Path) -> list[str]:
-    given = ["--set", "hold=2s"]
+    given = ["--set", "hold=1500ms"]
     zone = outside().items("/api/v1/nodes")[0]["metadata"]["labels"]
     if "    zone: {type" in file.read_text():
         given += ["--set", f"zone={zone['topology.kubernetes.io/zone']}"]
