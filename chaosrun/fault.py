@@ -35,7 +35,7 @@ class Expiry(StrEnum):
 
 
 class Permission(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One right a fault needs: `system` is linux, rbac or iam; `action` is in its own words."""
+    """One right a fault needs: `action` in the words of `system`: linux, rbac, iam or docker."""
 
     system: str
     action: str

@@ -238,7 +238,8 @@ class Performer:
         )
         rng = random.Random(f"{run.seed}/{name}")
         hold = fault.plan(self._client("faults", step.fault), rng)
-        hold = replace(hold, fault=step.fault, reversal=fault.reversal, expiry=fault.expiry)
+        # Who ends it is for the plan to say: it may be the target in one place and not in another.
+        hold = replace(hold, fault=step.fault, reversal=fault.reversal)
         if self._journal is not None and not self._only_look:
             held = self._journal.standing(run.id, (), [t.key for t in hold.targets]).held
             for target, holder in sorted(held.items()):
