@@ -212,6 +212,7 @@ class KillLab(DockerLab):
 class KillHealedLab(KillLab):
     """Their restart policy starts them again."""
 
+    slow = ("a_failure_at_any_call_can_be_reverted",)
     host: ClassVar[dict[str, Any]] = {"RestartPolicy": {"Name": "always"}}
 
     def arguments(self) -> dict[str, JSON]:
@@ -221,6 +222,7 @@ class KillHealedLab(KillLab):
 class KillByEngineLab(FarLab):
     """By `docker kill`, which no restart policy answers."""
 
+    slow = ("a_failure_at_any_call_can_be_reverted",)
     fault = "docker.kill"
     ends_by_runner = False  # it never was anybody else
     host: ClassVar[dict[str, Any]] = {"RestartPolicy": {"Name": "always"}}
@@ -232,6 +234,7 @@ class StopLab(DockerLab):
 
 class StopFarLab(FarLab):
     fault = "docker.stop"
+    slow = ("a_failure_at_any_call_can_be_reverted",)
 
     def arguments(self) -> dict[str, JSON]:
         return {**super().arguments(), "with": {"grace": "0s"}}
@@ -268,9 +271,18 @@ class RemoveLab(DockerLab):
     found_by_sweep = False  # nothing is left to bear a mark
 
 
+_THE_SAME_CODE = (
+    "a_failure_at_any_call_can_be_reverted", "another_process_can_revert",
+    "reverting_twice_is_once", "a_sweep_finds_it", "injecting_twice_is_once",
+)  # fmt: skip
+"""Promises that all faults inside of containers keep, or break, by the same lines: PartitionLab is
+held to them each time, and the others by `make docker`."""
+
+
 class WithinLab(DockerLab):
     """What is done inside of containers, by whom and to whom nothing of them is changed."""
 
+    slow: ClassVar[tuple[str, ...]] = _THE_SAME_CODE
     with_: ClassVar[dict[str, JSON]] = {}
     target_with: ClassVar[dict[str, JSON]] = {}
     host: ClassVar[dict[str, Any]] = {
@@ -316,6 +328,7 @@ class DelayLab(NetworkInside):
 
 class PartitionLab(NetworkInside):
     fault = "docker.partition"
+    slow = ()
     with_ = {"peers": ["web"]}
     picks = 2
 
