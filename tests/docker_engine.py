@@ -228,6 +228,15 @@ class DockerEngine:
             self.raw("DELETE", f"/images/{quote(IMAGE, safe='')}", force="true")
 
 
+_BEFORE = """
+set -e
+ip link set lo up
+mkdir -p /etc/docker
+mount -t tmpfs none /etc/docker # this machine's settings and its key are not ours
+exec "$@"
+"""
+
+
 class OwnEngine(DockerEngine):
     """One that we started."""
 
@@ -247,7 +256,7 @@ class OwnEngine(DockerEngine):
     def _start(self) -> subprocess.Popen[bytes]:
         words = [
             "unshare", "--net", "--mount", "--propagation", "private", "--",
-            "sh", "-c", 'ip link set lo up; exec "$@"', "dockerd", "dockerd",
+            "sh", "-c", _BEFORE, "dockerd", "dockerd",
             "--data-root", str(self._root / "data"), "--exec-root", str(self._root / "exec"),
             "--pidfile", str(self._root / "pid"), "--host", self.url,
             "--iptables=false", "--ip6tables=false", "--userland-proxy=false",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +20,7 @@ from chaosrun.codec import from_plain
 from chaosrun.errors import Refused, Transient
 from chaosrun.fault import AnyFault, Expiry, Hold
 from chaosrun.providers.docker.client import Docker, Engine
+from tests.contract.labs.docker import forwarded
 from tests.docker_engine import DockerEngine, containers_of
 from tests.providers.docker.conftest import eventually
 
@@ -33,6 +38,22 @@ def made(engine: DockerEngine) -> Iterator[Made]:
             return name
 
         yield make
+
+
+_PAUSE = """
+apiVersion: chaosrun.dev/v1
+kind: Experiment
+metadata: {{name: far}}
+spec:
+  title: It is paused
+  steadyState:
+    - {{name: it is there, probe: docker.container, with: {{container: {name}}}, expect: running}}
+  method:
+    - name: pause it
+      fault: {pause}
+      target: {{engine: "ENGINE", names: [{name}]}}
+      hold: 1s
+"""
 
 
 def planned(fault: str, docker: Docker, *names: str, **with_: Any) -> tuple[type[AnyFault], Hold]:
@@ -147,6 +168,30 @@ def test_the_switch_is_promised_only_where_the_engine_is_on_this_machine(
     _, hold = planned("docker.pause", docker, made())
     assert hold.expiry is Expiry.TARGET
     assert "by a process of this machine" in hold.way_back
+
+
+def test_an_engine_elsewhere_is_told_of_in_the_plan(
+    made: Made, engine: DockerEngine, tmp_path: Path
+) -> None:
+    text = _PAUSE.format(name=made(), pause="docker.pause")
+    with contextlib.ExitStack() as cleanup:
+        far = forwarded(engine, cleanup)
+        for url, expiry in ((engine.url, "target"), (far, "runner")):
+            path = tmp_path / f"{expiry}.yaml"
+            path.write_text(text.replace("ENGINE", url))
+            words = [sys.executable, "-m", "chaosrun", "plan", str(path), "--output", "json"]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert ('"expiry": "target"' in done.stdout) is (expiry == "target")
+
+
+def test_inside_of_containers_elsewhere_nothing_can_be_done(
+    made: Made, engine: DockerEngine, docker: Docker
+) -> None:
+    with contextlib.ExitStack() as cleanup:
+        far = {"engine": forwarded(engine, cleanup)}
+        with pytest.raises(Refused, match="not on this machine"):
+            planned("docker.cpu", docker, made(), target=far)
 
 
 def test_another_engine_at_the_same_address_is_never_touched(docker: Docker) -> None:
