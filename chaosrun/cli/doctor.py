@@ -49,6 +49,7 @@ def command(console: Console, output: str, journal_url: str | None) -> int:
         *_host(),
         *_network(),
         *_docker(),
+        *_tools(),
         *_terminal(console),
     ]
     if output == "json":
@@ -230,6 +231,29 @@ def _docker() -> Iterator[Finding]:
         yield Finding("ok", "engine", f"Docker {version} answers at {url}")
     finally:
         client.close()
+
+
+def _tools() -> Iterator[Finding]:
+    """What some faults of this machine need besides the kernel, and what they do without."""
+    import importlib.util
+    import shutil
+    from pathlib import Path
+
+    if not sys.platform.startswith("linux"):
+        return
+    stress = shutil.which("stress-ng")
+    seen = f"by {stress}" if stress else "by small workers of ours"
+    yield Finding("ok", "pressure", seen, "" if stress else "stress-ng, if installed, does it")
+    for subject, fault, module, extra in (
+        ("lookups", "host.dns", "dnslib", "dns-faults"),
+        ("requests", "host.http", "envoy", "http-faults"),
+    ):
+        there = importlib.util.find_spec(module) is not None
+        seen = f"{fault} has {module}" if there else f"{fault} is refused without {module}"
+        yield Finding("ok", subject, seen, "" if there else f"pip install 'chaosrun[{extra}]'")
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    seen = f"host.clock by {found[0]}" if found else "host.clock is refused without libfaketime"
+    yield Finding("ok", "clocks", seen, "" if found else "apt-get install libfaketime")
 
 
 def _terminal(console: Console) -> Iterator[Finding]:

@@ -44,6 +44,7 @@ HARMS: dict[str, str] = {
     "open-limit": "chaosrun.mechanisms.open_limit:OpenLimit",
     "dns": "chaosrun.mechanisms.dns:Dns",
     "http": "chaosrun.mechanisms.http:Http",
+    "http-proxy": "chaosrun.mechanisms.http_proxy:HttpProxy",
     "clock": "chaosrun.mechanisms.clock:Clock",
 }
 """Where each kind of harm is: its tag as `module:Class`. Imported when an order names it."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from chaosrun.errors import Indeterminate, Refused
-from chaosrun.mechanisms import breaker, envoy, redirect
+from chaosrun.mechanisms import breaker, envoy, envoy_config, redirect
 from chaosrun.mechanisms.envoy import Harmed, Requests
 from chaosrun.mechanisms.harm import Harm, Here, Seen
 from chaosrun.mechanisms.redirect import Rule
@@ -54,7 +54,7 @@ class Http(Harm, frozen=True, kw_only=True, tag="http"):
                 hint="set CHAOSRUN_RUNTIME_DIR to a shorter one",
             )
         families: list[Literal[4, 6]] = [4, 6] if _has_ipv6() else [4]
-        _write(config, envoy.configuration(
+        _write(config, envoy_config.configuration(
             self.requests, self.harmed, admin=admin, mark=redirect.PACKET_MARK,
             listen=["0.0.0.0" if family == 4 else "::" for family in families],
             breaker=_start_breaker(here) if self.harmed.abort else 0,

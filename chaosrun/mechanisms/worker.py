@@ -29,6 +29,7 @@ import time
 
 SIGN = "chaosrun-worker"
 _LOOKS = 0.1
+_ENDS_AT_ONCE = 0.1
 _SLICE = 0.02
 _CHUNK = 16 << 20
 _BLOCK = 1 << 20
@@ -130,15 +131,22 @@ class Press:
             child.kill()
             child.wait()
 
-    def stress(self, *words: object) -> None:
-        """Start stress-ng, which kills its own children when it is killed."""
-        self.children.append(
-            subprocess.Popen(
-                [self.by, "--quiet", "--oomable", *map(str, words)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                preexec_fn=die_with_parent,
-            )
+    def stress(self, *words: object, directory: str = "") -> None:
+        """Start stress-ng, which kills its own children when it is killed. Raises Refusal.
+
+        It will not start where it cannot write, also when it has nothing to write.
+        """
+        place = directory or tempfile.gettempdir()
+        child = subprocess.Popen(
+            [self.by, "--quiet", "--oomable", "--temp-path", place, *map(str, words)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
         )  # fmt: skip
+        self.children.append(child)
+        try:
+            raise Refusal(f"stress-ng ended at once, with exit code {child.wait(_ENDS_AT_ONCE)}")
+        except subprocess.TimeoutExpired:
+            return
 
 
 class Cpu(Press):
@@ -239,7 +247,7 @@ class Io(Press):
             self.stress(
                 *("--hdd", self.writers, "--hdd-bytes", f"{self.size}b"),
                 *("--hdd-write-size", _BLOCK, "--hdd-opts", "wr-seq,rd-seq,fdatasync"),
-                *("--temp-path", self.directory),
+                directory=self.directory,
             )
             return
         for _ in range(self.writers):

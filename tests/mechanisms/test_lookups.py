@@ -135,6 +135,17 @@ def test_lookups_go_their_own_way_when_everything_of_ours_is_killed(names: Names
     end(hold)
 
 
+def test_the_network_of_a_process_is_meant_by_its_id(names: Names) -> None:
+    with names.hosts.program(names.hosts.near, two_hosts.ASKER) as other:
+        pid = other.process.pid
+        assert eventually(lambda: "netns" not in Path(f"/proc/{pid}/cmdline").read_text())
+        hold = names.harmed("db.example", answer="nxdomain", target={"pid": pid})
+        assert other.ask(f"{SERVERS[0]} 53 db.example A udp").split()[0] == "rcode-3"
+        assert names.ask("db.example") == "rcode-3"
+    end(hold)  # though that process has ended
+    assert names.ask("db.example") == REAL["A"]
+
+
 def test_it_ends_at_its_deadline(names: Names, runtime: Path) -> None:
     hold = names.harmed("db.example", answer="nxdomain", seconds=1.5)
     assert names.ask("db.example") == "rcode-3"

@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,9 @@ def test_memory_is_really_there(by: str) -> None:
     end(hold)
 
 
-def test_a_share_of_a_control_group_s_memory_is_taken_inside_of_it(started: Any) -> None:
+@contextmanager
+def memory_group() -> Iterator[tuple[Path, Path]]:
+    """A control group that may have 128 MiB, and its file that says how many it has."""
     memory = Path("/sys/fs/cgroup/memory")
     if not memory.is_dir():
         memory = Path("/sys/fs/cgroup")
@@ -137,22 +139,57 @@ def test_a_share_of_a_control_group_s_memory_is_taken_inside_of_it(started: Any)
         pytest.skip(f"needs control groups that can be made ({error}): run as root")
     limit = "memory.limit_in_bytes" if memory.name == "memory" else "memory.max"
     used = "memory.usage_in_bytes" if memory.name == "memory" else "memory.current"
-    member = started("import time; print('x', flush=True); time.sleep(600)")
     try:
         (directory / limit).write_text(str(128 * MIB))
+        yield directory, directory / used
+    finally:
+        for pid in (directory / "cgroup.procs").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+        assert eventually(lambda: not (directory / "cgroup.procs").read_text())
+        directory.rmdir()
+
+
+def test_a_share_of_a_control_group_s_memory_is_taken_inside_of_it(started: Any) -> None:
+    with memory_group() as (directory, used):
+        member = started("import time; print('x', flush=True); time.sleep(600)")
         (directory / "cgroup.procs").write_text(str(member.pid))
         target = {"cgroup": directory.name}
         hold = injected("host.memory", target=target, share="60%", mechanism="worker")
-        assert 60 * MIB < int((directory / used).read_text()) < 100 * MIB
+        assert 60 * MIB < int(used.read_text()) < 100 * MIB
         end(hold)
-        assert int((directory / used).read_text()) < 20 * MIB
+        assert int(used.read_text()) < 20 * MIB
         with pytest.raises(Refused, match="cannot be used while"):
             planned("host.memory", target=target, share="95%")
-    finally:
-        member.kill()
-        member.wait()
-        assert eventually(lambda: not (directory / "cgroup.procs").read_text())
-        directory.rmdir()
+
+
+def test_memory_is_given_back_when_others_need_it(started: Any) -> None:
+    with memory_group() as (directory, _):
+        member = started(
+            "import sys, time\n"
+            "print('x', flush=True)\n"
+            "kept = []\n"
+            "for _ in sys.stdin: kept.append(bytearray(2 << 20)); print(len(kept), flush=True)\n"
+        )
+        (directory / "cgroup.procs").write_text(str(member.pid))
+        hold = injected(
+            "host.memory", target={"cgroup": directory.name}, size="56Mi", mechanism="worker"
+        )
+        assert eventually(lambda: ask(member) and not workers_of(hold))
+        assert member.poll() is None
+        end(hold)
+
+
+def test_stress_ng_presses_also_where_nothing_can_be_written() -> None:
+    need("/usr/bin/stress-ng", "stress-ng")
+    arguments = '{"cores": 1, "load": 0.05, "nice": 0, "by": "/usr/bin/stress-ng"}'
+    words = [sys.executable, "-S", "-I", worker.__file__, worker.SIGN, "mark"]
+    with subprocess.Popen(
+        [*words, str(time.time() + 60), "cpu", arguments], stdout=subprocess.PIPE, cwd="/proc"
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"pressing\n"
+        process.terminate()
+        assert process.wait(10) == 0
 
 
 def test_a_disk_is_written_and_read_and_nothing_stays_on_it() -> None:

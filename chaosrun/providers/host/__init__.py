@@ -28,6 +28,7 @@ provider = Provider(
         "host.dns": "dns:Dns",
         "host.fd": "fd:Fd",
         "host.http": "http:Http",
+        "host.http-proxy": "http_proxy:HttpProxy",
         "host.io": "io:Io",
         "host.memory": "memory:Memory",
         "host.network": "network:Network",

@@ -22,7 +22,7 @@ from chaosrun import commands, procfs
 from chaosrun.codec import to_json
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.fault import Hold
-from chaosrun.mechanisms import asking
+from chaosrun.mechanisms import asking, http_proxy
 from chaosrun.mechanisms.harm import WORKER, Order, Seen
 from chaosrun.mechanisms.networks import Networks
 from chaosrun.mechanisms.resources import Resources
@@ -312,6 +312,10 @@ class Host(Networks, Resources):
         return asking.notes()
 
     # Proxies
+
+    def http_proxy_runs(self, listen: str) -> bool:
+        """Whether an HTTP proxy of ours listens there."""
+        return http_proxy.runs(listen)
 
     def proxies(self) -> list[str]:
         """The control sockets of this user's proxies, of dead ones too."""

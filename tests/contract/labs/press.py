@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 import tempfile
@@ -153,15 +155,6 @@ class FdLab(PressLab):
         return {**super().snapshot(), "limits": list(limits)}
 
 
-class OpenFilesLab(PressLab):
-    """A few thousand files more are open on the machine."""
-
-    fault = "host.fd"
-
-    def arguments(self) -> dict[str, JSON]:
-        return {"with": {"count": 2000}}
-
-
 class PidsLab(PressLab):
     """A control group that may hold 64 tasks is filled up to all but four."""
 
@@ -258,7 +251,57 @@ class HttpLab(PressLab):
         return {**super().snapshot(), "statuses": statuses, "tables": tables}
 
 
+class HttpProxyLab(PressLab):
+    """A web server behind a proxy: one path of it fails."""
+
+    fault = "host.http-proxy"
+
+    def build(self, cleanup: contextlib.ExitStack) -> None:
+        super().build(cleanup)
+        self.ports = free_ports(2)
+        words = ["-c", two_hosts.WEB_SERVER, str(self.ports[0])]
+        _start(cleanup, words)
+        listen, upstream = (f"127.0.0.1:{port}" for port in reversed(self.ports))
+        proxy = ["-m", "chaosrun.mechanisms.http_proxy", "--listen", listen]
+        _start(cleanup, [*proxy, "--upstream", upstream])
+
+    def arguments(self) -> dict[str, JSON]:
+        return {
+            "target": {"listen": f"127.0.0.1:{self.ports[1]}"},
+            "with": {"paths": ["/orders*"], "status": 503},
+        }
+
+    def snapshot(self) -> JSON:
+        statuses = []
+        for path in ("/orders/1", "/other"):
+            connection = http.client.HTTPConnection("127.0.0.1", self.ports[1], timeout=5)
+            connection.request("GET", path)
+            statuses.append(connection.getresponse().status)
+            connection.close()
+        return {**super().snapshot(), "statuses": statuses}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    with contextlib.ExitStack() as cleanup:
+        socks = [cleanup.enter_context(socket.create_server(("", 0))) for _ in range(count)]
+        return [sock.getsockname()[1] for sock in socks]
+
+
+def _start(cleanup: contextlib.ExitStack, words: list[str]) -> None:
+    """Start a Python program, and wait until it says a line."""
+    process = cleanup.enter_context(
+        subprocess.Popen(
+            [sys.executable, *words], stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+    )  # fmt: skip
+    cleanup.callback(process.terminate)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+
+
 LABS: list[type[Lab]] = [
-    CpuLab, MemoryLab, IoLab, DiskFillLab, FdLab, OpenFilesLab, PidsLab, ClockLab,
-    DnsLab, HttpLab,
+    CpuLab, MemoryLab, IoLab, DiskFillLab, FdLab, PidsLab, ClockLab,
+    DnsLab, HttpLab, HttpProxyLab,
 ]  # fmt: skip
