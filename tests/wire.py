@@ -27,7 +27,7 @@ Side = Literal["a", "b"]
 _NEW_NETWORK = 0x40000000
 _WITHIN = 20.0
 _NEXT = "--next--"
-_HELLO = b"hello"
+_HELLO, _BYE = b"hello", b"bye"
 _RECEIVE_BUFFER_FORCE = 33  # SO_RCVBUFFORCE, socket(7)
 
 
@@ -121,7 +121,13 @@ class TwoHosts:
         return sock
 
     def round_trips(
-        self, count: int = 20, *, to: str = "", port: int = 0, within: float = 2.0
+        self,
+        count: int = 20,
+        *,
+        to: str = "",
+        port: int = 0,
+        within: float = 2.0,
+        pause: float = 0.0,
     ) -> list[float]:
         """Round trips of datagrams from a to b, one after another; lost ones are not there."""
         to = to or self.four["b"]
@@ -137,6 +143,7 @@ class TwoHosts:
             echo.start()
             try:
                 for number in range(count):
+                    time.sleep(pause)  # so that processors fall asleep as they do while it waits
                     began = time.perf_counter()
                     with contextlib.suppress(TimeoutError, PermissionError):
                         here.sendto(b"%d" % number, there.getsockname()[:2])
@@ -175,11 +182,16 @@ class TwoHosts:
                     here.sendto(b"%08d" % number + bytes(size - 8), there.getsockname()[:2])
                 if number % 50 == 49:  # so that no buffer on the way overflows
                     time.sleep(0.002)
-            there.settimeout(0.3)
-            with contextlib.suppress(TimeoutError):
+            for _ in range(20):  # until a last word arrives: silence alone may be a busy machine
+                with contextlib.suppress(TimeoutError, PermissionError):
+                    here.sendto(_BYE, there.getsockname()[:2])
+                    while _BYE not in found[-1:]:
+                        found.append(there.recv(2048))
+                    break
+            with contextlib.suppress(TimeoutError):  # what the last word has overtaken
                 while True:
                     found.append(there.recv(2048))
-        return [packet for packet in found if packet != _HELLO]
+        return [packet for packet in found if packet not in (_HELLO, _BYE)]
 
     def transfer(self, size: int, *, back: bool = False) -> float:
         """Bytes per second of a TCP connection from a to b, or back."""

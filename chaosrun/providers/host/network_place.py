@@ -12,7 +12,7 @@ from chaosrun.fault import Permission
 from chaosrun.mechanisms.inside import Inside
 from chaosrun.providers.host.client import Host
 
-NETWORK = Permission("linux", "CAP_NET_ADMIN", "rules of nftables")
+NETWORK = Permission("linux", "CAP_NET_ADMIN", "rules of nftables, queueing disciplines, routes")
 NAMESPACE = Permission("linux", "CAP_SYS_ADMIN", "other network namespaces")
 PERMISSIONS = (NETWORK, NAMESPACE)
 

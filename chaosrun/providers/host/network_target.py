@@ -1,8 +1,4 @@
-"""Where in the network a fault is, and which packets it means, as a person writes it.
-
-Law (L4): names of hosts become addresses when it is planned, and those are what is harmed. One of
-our own addresses is never taken for a peer's.
-"""
+"""A network interface, or a whole network namespace, as what is harmed."""
 
 from __future__ import annotations
 

@@ -283,6 +283,7 @@ class WithinLab(DockerLab):
     """What is done inside of containers, by whom and to whom nothing of them is changed."""
 
     slow: ClassVar[tuple[str, ...]] = _THE_SAME_CODE
+    expires_after = 4.0
     with_: ClassVar[dict[str, JSON]] = {}
     target_with: ClassVar[dict[str, JSON]] = {}
     host: ClassVar[dict[str, Any]] = {

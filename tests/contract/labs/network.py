@@ -91,6 +91,7 @@ class NetemLab(Wire):
     """A delay in both directions for one peer."""
 
     fault = "host.network"
+    expires_after = 12.0  # where this runs in User-Mode Linux, all is slow
     with_ = {"delay": "30ms", "direction": "both", "peers": ["10.77.0.2"], "mechanism": "netem"}
 
 
@@ -98,6 +99,7 @@ class WholeNetemLab(Wire):
     """All that goes out, in the place of somebody's discipline."""
 
     fault = "host.network"
+    expires_after = 12.0
     with_ = {"loss": "30%", "mechanism": "netem", "force": True}
 
     def prepare(self) -> None:
