@@ -8,6 +8,7 @@ harm.py         Harm: apply, look, remove; Here: where and for how long; Order: 
 inside.py       Inside: which namespaces; joining them
 notes.py        the word that is left of an order
 supervisor.py   the dead man's switch: `python -m chaosrun.mechanisms hold|run|look|end|sweep`
+agent.py        the same from inside of a pod, or from its node: `agent`, `go`, `undo`
 asking.py       hold, look, end: what a provider calls
 asked/          what a person writes about a harm, the same words in each provider
 """

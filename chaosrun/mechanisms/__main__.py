@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from chaosrun.codec import to_json
 from chaosrun.errors import ChaosrunError, Indeterminate, Rejected
 from chaosrun.mechanisms import asking, supervisor
 from chaosrun.mechanisms.harm import Order, Seen, read_order
+
+if TYPE_CHECKING:
+    from chaosrun.mechanisms.agent import Errand
 
 
 class _Teller:
@@ -52,6 +56,18 @@ def main(words: list[str]) -> int:
                 supervisor.hold(order, teller.say_and_let_go)
             case ["run", mark, text]:
                 supervisor.hold(_of(mark, text), teller.say)
+            case ["agent", mark, text]:
+                from chaosrun.mechanisms import agent
+
+                agent.run(_errand(mark, text), teller.say)
+            case ["go", mark]:
+                from chaosrun.mechanisms import agent
+
+                teller.say(agent.go(mark))
+            case ["undo", mark, text]:
+                from chaosrun.mechanisms import agent
+
+                teller.say(agent.undo(_errand(mark, text)))
             case ["look", mark, *rest]:
                 found = _of(mark, rest[0]) if rest else asking.read_note(mark)
                 nothing = Seen(False, "there is no word of it")
@@ -70,6 +86,15 @@ def main(words: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the top of a daemon: it must answer
         teller.say(Indeterminate(f"{type(error).__name__}: {error}"))
     return int(teller.failed)
+
+
+def _errand(mark: str, text: str) -> Errand:
+    from chaosrun.mechanisms import agent
+
+    errand = agent.read_errand(text)
+    if errand.mark != mark:
+        raise Rejected("the errand has another mark")
+    return errand
 
 
 def _of(mark: str, text: str) -> Order:

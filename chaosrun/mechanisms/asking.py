@@ -48,6 +48,14 @@ def answer_of(said: Seen | ChaosrunError) -> Answer:
     return Answer(kind=kind, error=str(said), hint=said.hint, code=said.code)
 
 
+def seen_of(answer: Answer) -> Seen:
+    """What an answer says that was seen. Raises the error that it is."""
+    if answer.seen is None:
+        kind = _KINDS.get(answer.kind, Indeterminate)
+        raise kind(answer.error, hint=answer.hint, code=answer.code)
+    return answer.seen
+
+
 def hold(order: Order) -> Seen:
     """Have it done and held until its deadline by a process of its own; what that one saw.
 
@@ -141,7 +149,4 @@ def _ask(words: list[str], order: Order | None) -> Seen:
         answer = from_json(said, Answer)
     except msgspec.DecodeError:
         raise Indeterminate(f"{words[0]} was not answered") from None
-    if answer.seen is None:
-        kind = _KINDS.get(answer.kind, Indeterminate)
-        raise kind(answer.error, hint=answer.hint, code=answer.code)
-    return answer.seen
+    return seen_of(answer)

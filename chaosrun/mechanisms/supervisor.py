@@ -30,7 +30,8 @@ from chaosrun.place import still_here
 from chaosrun.procfs import Identity
 
 SIGN = ("-m", "chaosrun.mechanisms")
-"""What the command line of one that holds a harm has, then `hold` or `run`, then the mark."""
+"""What the command line of one that holds a harm has, then a word of `HOLDING`, then the mark."""
+HOLDING = ("hold", "run", "agent")
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _LOOK_AT_CLOCK = 0.5
@@ -154,7 +155,7 @@ def holders() -> dict[str, list[Identity]]:
 def held_by(words: tuple[str, ...]) -> str:
     """The mark that a process with this command line holds, if it is one of ours."""
     for at in range(1, len(words) - 3):
-        if words[at : at + 2] == SIGN and words[at + 2] in ("hold", "run"):
+        if words[at : at + 2] == SIGN and words[at + 2] in HOLDING:
             return words[at + 3]
     return ""
 

@@ -69,21 +69,25 @@ class Cluster:
         control.start(self.parts, binary, self.directory)
         for number in numbers:
             nodes.start(self.parts, binary, self.directory, number)
-        archives = []
-        for name, made in (("busybox", images.busybox), ("python", images.python)):
-            archives.append(self.directory / f"{name}.tar")
-            archives[-1].write_bytes(made())
-        with ThreadPoolExecutor(NODES) as pool:
-            jobs = [(number, archive) for archive in archives for number in numbers]
-            for _ in pool.map(lambda job: nodes.import_image(self.directory, job[0], job[1]), jobs):
-                pass
-        for archive in archives:
-            archive.unlink()
+        for made in (images.busybox, images.python):
+            self.load(made())
         self.until("the API server should be ready", self._answers)
         control.start_controllers(self.parts, binary, self.directory)
         for number in numbers:
             nodes.start_kubelet(self.parts, binary, self.directory, number)
         self.until("three nodes should be ready", self.ready)
+
+    def load(self, image: bytes) -> None:
+        """Give every node an image."""
+        archive = self.directory / "image.tar"
+        archive.write_bytes(image)
+        with ThreadPoolExecutor(NODES) as pool:
+            for _ in pool.map(
+                lambda number: nodes.import_image(self.directory, number, archive),
+                range(1, NODES + 1),
+            ):
+                pass
+        archive.unlink()
 
     def down(self) -> None:
         """End it, whatever is left of it."""

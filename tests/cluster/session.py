@@ -15,6 +15,7 @@ from typing import IO
 
 import pytest
 
+from tests.cluster import images
 from tests.cluster.build import Missing
 from tests.cluster.cluster import Cluster
 
@@ -47,6 +48,18 @@ def own() -> Cluster:
         _started.append(cluster)
         cluster.up()
     return cluster
+
+
+@cache
+def agent() -> str:
+    """The name of the image of the agent, which every node has now."""
+    if os.environ.get("CHAOSRUN_TEST_KUBECONFIG"):
+        if not images.AGENT:
+            pytest.skip("an image of the agent: set CHAOSRUN_TEST_AGENT_IMAGE")
+        return images.AGENT
+    kubeconfig()
+    own().load(images.agent())
+    return images.AGENT
 
 
 def parts() -> Cluster:

@@ -6,6 +6,7 @@ api.py          Kubernetes: the only way to a cluster
 kinds.py  merging.py  paths.py  marks.py  require.py   objects, differences, marks, rights
 pods.py  workloads.py  nodes.py   what a person means, and how it is now
 leaving.py  draining.py  containers.py  keys.py  environment.py  objects.py   what faults share
+agents.py  in_pods.py  reach.py  network.py   agents of ours, for what is done inside of pods
 pod_*.py  node_*.py  ...   the faults
 *_probe.py  *_gates.py     the probes and gates
 grants.py       the roles that grant an experiment its rights
@@ -23,8 +24,18 @@ provider = Provider(
         "kubernetes.api-object": "api_object:ApiObject",
         "kubernetes.config-change": "config_change:ConfigChange",
         "kubernetes.container-kill": "container_kill:ContainerKill",
+        "kubernetes.cpu": "press:Cpu",
+        "kubernetes.dns": "dns:Dns",
         "kubernetes.envoy-http": "envoy_http:EnvoyHttp",
+        "kubernetes.http": "http:Http",
+        "kubernetes.io": "press:Io",
         "kubernetes.istio-http": "istio_http:IstioHttp",
+        "kubernetes.memory": "press:Memory",
+        "kubernetes.network-corrupt": "network_corrupt:NetworkCorrupt",
+        "kubernetes.network-latency": "network_latency:NetworkLatency",
+        "kubernetes.network-loss": "network_loss:NetworkLoss",
+        "kubernetes.network-partition": "network_partition:NetworkPartition",
+        "kubernetes.network-rate": "network_rate:NetworkRate",
         "kubernetes.node-cordon": "node_cordon:NodeCordon",
         "kubernetes.node-drain": "node_drain:NodeDrain",
         "kubernetes.node-taint": "node_taint:NodeTaint",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -119,9 +119,16 @@ class Kubernetes:
         return made
 
     def change(
-        self, access: Access, ref: Ref, edit: Callable[[Object], None], *, uid: str = ""
+        self,
+        access: Access,
+        ref: Ref,
+        edit: Callable[[Object], None],
+        *,
+        uid: str = "",
+        sub: str = "",
+        dry: bool = False,
     ) -> Object:
-        """Edit it in place: what `edit` leaves as it was is not sent.
+        """Edit it in place, or a part of it: what `edit` leaves as it was is not sent.
 
         It is read anew as often as somebody else was faster. Raises NotFound, also when the
         object of that name has another UID.
@@ -138,7 +145,10 @@ class Kubernetes:
             version = before["metadata"]["resourceVersion"]
             patch.setdefault("metadata", {})["resourceVersion"] = version
             try:
-                found: Object = self._call(access, "PATCH", ref.path(), body=patch, content=_MERGE)
+                found: Object = self._call(
+                    access, "PATCH", ref.path(sub), {"dryRun": "All"} if dry else {}, patch,
+                    content=_MERGE,
+                )  # fmt: skip
             except Changed:
                 continue
             return found
@@ -196,6 +206,26 @@ class Kubernetes:
         """What the API answers there, as it is: a pod's log."""
         found: str = self._call(access, "GET", path, query, plain=True)
         return found
+
+    def execute(
+        self, access: Access, ref: Ref, container: str, words: Sequence[str], within: float
+    ) -> str:
+        """What a program in a container writes until it ends. Tried once.
+
+        Raises Transient where it cannot be asked, and Indeterminate where it ended without a word.
+        """
+        if access.cluster:
+            self._cluster(access)
+        path = ref.path("exec")
+        query = [("container", container), ("stdout", "1"), *(("command", each) for each in words)]
+        for observer in self.observers:
+            observer("GET", path, dict(query))
+        said = self._connection(access).execute(path, query, within)
+        if said.status != 200:
+            raise error_of(said.status, said.data, "GET", f"GET {path}")
+        if not said.data:
+            raise Indeterminate(f"{words[-1]} in {ref.label} ended without a word")
+        return said.data.decode(errors="replace")
 
     def ask(self, access: Access, path: str, body: Object) -> Object:
         """What the API says about this review; nothing is kept."""

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlencode
+
+import msgspec
 
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.providers.kubernetes.access import Access
@@ -50,16 +54,9 @@ class Connection:
         from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
         configuration = self._api.configuration
-        headers = {"Accept": accept or "application/json", "User-Agent": "chaosrun"}
-        for setting in configuration.auth_settings().values():
-            if setting["in"] == "header" and setting["value"]:
-                headers[setting["key"]] = setting["value"]
+        fields = [("Accept", accept or "application/json"), *self._fields()]
         if body is not None:
-            headers["Content-Type"] = content or "application/json"
-        fields: list[tuple[str, str]] = list(headers.items())
-        if self._access.impersonate:
-            fields.append(("Impersonate-User", self._access.impersonate))
-            fields += [("Impersonate-Group", one) for one in self._access.impersonate_groups]
+            fields.append(("Content-Type", content or "application/json"))
         url = configuration.host + quote(path) + (f"?{urlencode(query)}" if query else "")
         try:
             return self._api.rest_client.pool_manager.request(
@@ -76,6 +73,80 @@ class Connection:
         except HTTPError as error:
             kind = Transient if method == "GET" else Indeterminate
             return kind(f"{method} {path}: no answer: {_brief(error)}")
+
+    def execute(self, path: str, query: Iterable[tuple[str, str]], within: float) -> Said:
+        """Run a program in a container, and wait for its end. Raises Transient and Indeterminate.
+
+        By a websocket, with the subprotocol v4.channel.k8s.io: each message has its channel in
+        its first byte. The caller is told an answer of the API server that is an error.
+        """
+        import websocket
+
+        configuration = self._api.configuration
+        headers = [f"{key}: {value}" for key, value in self._fields()]
+        url = f"ws{configuration.host.removeprefix('http')}{quote(path)}?{urlencode(list(query))}"
+        try:
+            opened = websocket.create_connection(
+                url,
+                timeout=within,
+                header=headers,
+                subprotocols=["v4.channel.k8s.io"],
+                sslopt=_trust(configuration),
+            )
+        except websocket.WebSocketBadStatusException as error:
+            return Said(status=error.status_code, data=error.resp_body or b"")
+        except (websocket.WebSocketException, OSError) as error:
+            raise Transient(f"GET {path}: no answer: {_brief(error)}") from None
+        said: dict[int, bytes] = {}
+        end = time.monotonic() + within
+        try:
+            while True:
+                opened.settimeout(max(0.01, end - time.monotonic()))
+                kind, message = opened.recv_data()
+                if kind == websocket.ABNF.OPCODE_CLOSE:
+                    break
+                if message:
+                    said[message[0]] = said.get(message[0], b"") + message[1:]
+        except websocket.WebSocketConnectionClosedException:
+            pass
+        except (websocket.WebSocketException, OSError) as error:
+            raise Indeterminate(f"GET {path}: it was broken off: {_brief(error)}") from None
+        finally:
+            opened.shutdown()  # type: ignore[no-untyped-call]
+        return Said(status=200, data=said.get(1, b""), ended=said.get(3, b""))
+
+    def _fields(self) -> list[tuple[str, str]]:
+        """The headers that say who asks."""
+        fields = [("User-Agent", "chaosrun")]
+        fields += [
+            (setting["key"], setting["value"])
+            for setting in self._api.configuration.auth_settings().values()
+            if setting["in"] == "header" and setting["value"]
+        ]
+        if self._access.impersonate:
+            fields.append(("Impersonate-User", self._access.impersonate))
+            fields += [("Impersonate-Group", one) for one in self._access.impersonate_groups]
+        return fields
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program in a container wrote, and how the API says that it ended."""
+
+    status: int
+    data: bytes
+    ended: bytes = b""
+
+
+def _trust(configuration: Any) -> dict[str, Any]:
+    """Whom to trust, and our certificate, as the library for websockets wants it."""
+    if not configuration.verify_ssl:
+        return {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
+    found = {
+        "cert_reqs": ssl.CERT_REQUIRED, "ca_certs": configuration.ssl_ca_cert,
+        "certfile": configuration.cert_file, "keyfile": configuration.key_file,
+        "server_hostname": configuration.tls_server_name,
+    }  # fmt: skip
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _configured(access: Access) -> tuple[str, Any]:
