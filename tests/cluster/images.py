@@ -60,12 +60,15 @@ def agent() -> bytes:
     program = Path(sys.executable).resolve()
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     placed = {f"usr/bin/{Path(one).name}": Path(one) for one in map(shutil.which, _PROGRAMS) if one}
+    # The shell of busybox would take its own `ip` for the one of iproute2.
+    placed |= {"usr/bin/sh": Path(shutil.which("dash") or "/bin/sh")}
+    placed |= {"etc/protocols": Path("/etc/protocols")}  # by which `ip rule` knows tcp
     own = _package("chaosrun")
     for name in ("msgspec", "dnslib", "envoy"):
         placed |= _package(name)
     files = {program, *_standard_library(stdlib)}
     for one in [program, *stdlib.glob("lib-dynload/*.so"), *placed.values()]:
-        if one == program or one.suffix in ("", ".so"):
+        if one == program or one.suffix == ".so" or os.access(one, os.X_OK):
             files |= _libraries(one)
     links = {"usr/bin/python3": str(program)} if str(program) != "/usr/bin/python3" else {}
     command = ["/usr/bin/python3", "-m", "chaosrun.mechanisms"]
