@@ -18,6 +18,12 @@ RUN /opt/chaosrun/bin/pip install --no-cache-dir --no-deps --no-build-isolation 
  && /opt/chaosrun/bin/pip uninstall --yes --quiet hatchling editables
 
 FROM ${BASE}
+# By these programs it does harm inside of pods, as the agent of faults on Kubernetes. A base that
+# has them already, or no apt, is left as it is.
+RUN if command -v apt-get >/dev/null && ! command -v nft >/dev/null; then \
+      apt-get update -qq && apt-get install -qq --yes --no-install-recommends \
+        iproute2 netbase nftables stress-ng util-linux >/dev/null && rm -rf /var/lib/apt/lists/*; \
+    fi
 COPY --from=build /opt/chaosrun /opt/chaosrun
 ENV PATH=/opt/chaosrun/bin:$PATH \
     CHAOSRUN_JOURNAL=sqlite:////var/lib/chaosrun/journal.db

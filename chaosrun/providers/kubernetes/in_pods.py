@@ -303,7 +303,10 @@ def _as_before(hold: Hold, client: Kubernetes, at: At, now: agents.Pods) -> tupl
         return True, "is gone, and with it what was done to it"
     match state.word:
         case "running":
-            looked = agents.ask(hold, client, at, "look")
+            try:
+                looked = agents.ask(hold, client, at, "look")
+            except (NotFound, Transient, Indeterminate) as error:
+                return False, f"the agent does not answer, and may be about to end: {error}"
             return not looked.any, looked.detail
         case "waiting":
             return True, "its agent has not begun, and does nothing unless it is told to"
