@@ -1,7 +1,7 @@
 # The project's habits; `make help` lists them. All of them need only Python >= 3.11.
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types imports schemas schemas-check readme readme-check \
-  kills simulate-long bench lock changelog image bare clean run dev \
+  kills simulate-long uml bench lock changelog image bare clean run dev \
   cluster cluster-down cluster-kubeconfig
 
 BIN := .venv/bin
@@ -57,6 +57,9 @@ kills: dev ## The long lane of real kills: hundreds of runs killed at random mom
 
 simulate-long: dev ## The long lane of the simulator
 	$(BIN)/python -m pytest -m long tests/simulation $(ARGS)
+
+uml: dev ## As root: all that is tested of netem, in a kernel that has it (User-Mode Linux)
+	$(BIN)/python -m pytest -m uml tests/mechanisms $(ARGS)
 
 cluster: dev ## As root: start a real Kubernetes on this machine, three nodes; tests then use it
 	$(BIN)/python -m tests.cluster up
