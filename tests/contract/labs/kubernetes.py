@@ -310,6 +310,7 @@ class NewPodLab(ClusterLab):
     again and again."""
 
     replicas = 1
+    slow = ("a_failure_at_any_call_can_be_reverted",)
 
     def lease(self, *, seconds: float = 60.0) -> Hold:
         for pod in pods(self.place, self.app):
