@@ -6,7 +6,7 @@ import msgspec
 
 
 class Permission(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One right that is needed: `action` in the words of `system`: linux, rbac, iam or docker.
+    """One right: `action` in the words of `system`, which is linux, rbac, iam or docker.
 
     `scope` narrows it where the system knows how: for rbac a namespace, `namespace/name`, or
     `/name` of what has no namespace; empty means everywhere.

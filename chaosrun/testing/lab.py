@@ -43,6 +43,8 @@ class Lab:
     found_by_sweep: ClassVar[bool] = True
     """Whether a sweep can find the fault. If not, say why in a comment."""
 
+    slow: ClassVar[tuple[str, ...]] = ()
+    """The promises that take long in this world: for a lane of their own."""
     ends_by_runner: ClassVar[bool] = False
     """Whether in this world only the runner ends a fault that elsewhere the target ends."""
 
