@@ -28,6 +28,7 @@ pytestmark = pytest.mark.long
 
 PODS, NODES, KILLED = 5000, 25, 500
 PLACE = "many"
+STAGES = Path("tests/cluster/kwok/stages.yaml").absolute()
 
 
 @pytest.fixture
@@ -39,7 +40,8 @@ def many() -> Iterator[None]:
     except Missing as missing:
         pytest.skip(f"a Kubernetes cluster: {missing}")
     words: list[str | Path] = [kwok, f"--kubeconfig={cluster.kubeconfig}",
-             "--manage-nodes-with-label-selector=type=kwok", "--server-address="]  # fmt: skip
+             "--manage-nodes-with-label-selector=type=kwok", "--server-address=",
+             "--node-lease-duration-seconds=40", f"--config={STAGES}"]  # fmt: skip
     cluster.parts.start("kwok", words)
     capacity = {"cpu": "64", "memory": "256Gi", "pods": "300"}
     for number in range(NODES):
