@@ -167,7 +167,7 @@ def is_whole(place: str, app: str) -> bool:
     everything = outside().items(f"/api/v1/namespaces/{place}/pods?labelSelector=app={app}")
     counts = [status.get(f"{which}eplicas", 0) for which in ("r", "updatedR", "readyR")]
     settled = status.get("observedGeneration") == found["metadata"]["generation"]
-    return bool(settled and {*counts, len(everything)} == {wanted})
+    return bool(settled and {*counts, sum(map(ready, everything)), len(everything)} == {wanted})
 
 
 def worn(found: Object) -> JSON:
