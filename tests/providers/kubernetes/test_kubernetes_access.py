@@ -39,9 +39,10 @@ def test_a_cluster_that_does_not_answer_is_told_within_seconds(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "kubeconfig"),
+        ("", "no current context"),
+        ("- a list", "cannot be read"),
         ("{", "cannot be read"),
-        ("apiVersion: v1\nkind: Config\n", "kubeconfig"),
+        ("apiVersion: v1\nkind: Config\n", "no current context"),
         ('{"apiVersion": "v1", "current-context": "none", "contexts": []}', "kubeconfig"),
     ],
 )
