@@ -64,7 +64,8 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     """A run began: the whole question, with parameters filled in and secrets as references.
 
     `digest` is that of the experiment; `targets` maps a step to the target keys of a saved
-    plan that must be met exactly (law L8), and is empty for a run without one.
+    plan that must be met exactly (law L8), and is empty for a run without one. `schedule` and
+    `suite` name what it is a part of: `nightly`, and the first part of the ids of a suite's runs.
     """
 
     run: str
@@ -76,6 +77,8 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     source: str = ""
     parameters: dict[str, JSON] = {}
     targets: dict[str, tuple[str, ...]] = {}
+    schedule: str = ""
+    suite: str = ""
 
 
 class Resumed(Event, frozen=True, kw_only=True, tag="resumed"):

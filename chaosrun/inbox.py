@@ -9,6 +9,7 @@ import msgspec
 from chaosrun.drive import Batch, Flight
 from chaosrun.events import AnyEvent, Verdict
 from chaosrun.journal import Halt, Request
+from chaosrun.run import Run
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -44,7 +45,20 @@ class Written(msgspec.Struct, frozen=True):
     outcomes: list[tuple[Batch, Exception | None]]
 
 
-Message = Ended | Asked | Heard | Written
+class Taken(msgspec.Struct, frozen=True):
+    """A message: a run that another thread has journaled is this engine's to drive."""
+
+    run: str
+    state: Run
+    events: list[AnyEvent]
+    """The newest of its events, which nobody has observed yet."""
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A message: nothing more will come in."""
+
+
+Message = Ended | Asked | Heard | Written | Taken | Left
 
 
 class Inbox(Protocol):

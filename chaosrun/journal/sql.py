@@ -30,6 +30,7 @@ from chaosrun.journal.derive import (
     takes_again,
 )
 from chaosrun.journal.schema import Connection
+from chaosrun.journal.sql_agenda import SqlAgenda
 
 T = TypeVar("T")
 Batch = tuple[str, int, Sequence[AnyEvent]]
@@ -64,6 +65,7 @@ class SqlJournal(ABC):
         # Runs whose last append failed and may yet be in the journal: the answer to a commit
         # can be lost. Writing the same events again is then no conflict.
         self._unsure: set[str] = set()
+        self.agenda = SqlAgenda(self._write, self._reading, self._one_at_a_time, self._living)
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[Connection]:
@@ -76,6 +78,10 @@ class SqlJournal(ABC):
     @abstractmethod
     def _one_at_a_time(self, connection: Connection) -> None:
         """Let no other process take locks or add requests until this transaction ends."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """The time, by the one clock that all who share this journal have."""
 
     @abstractmethod
     def _living(self, drivers: Iterable[str]) -> set[str]:
@@ -190,6 +196,7 @@ class SqlJournal(ABC):
                 connection.executemany(f"DELETE FROM {table} WHERE run = ?", found)
             return len(found)
 
+        self.agenda.prune(before)
         pruned = 0
         while count := self._write(write):  # a few at a time: others wait for the journal
             pruned += count

@@ -99,6 +99,10 @@ class Findings:
         """A problem with the value at a path, or at an offset into its text."""
         self.at(self.value_index(path, offset), message, suggestion, **more)  # type: ignore[arg-type]
 
+    def within(self, path: Path) -> Findings:
+        """Findings of their own for the part of this file at a path, whose paths begin there."""
+        return Findings(self.source, self._node(path))
+
     def other(self, problem: Problem) -> None:
         """A problem that is in another file or on the command line."""
         self._others.append(problem)
