@@ -78,7 +78,7 @@ def run(
         if listen != "none":
             web = Web(listen, daemon.alive, daemon.ready, metrics)
             web.start()
-            logs.say("listening", at=web.address)
+            logs.say("listening", address=web.address)
         signals.tell(lambda number, _: daemon.ask_to_stop(f"{name_of(number)} was received"))
         try:
             return daemon.run()

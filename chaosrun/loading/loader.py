@@ -237,7 +237,9 @@ def _checked(
         known = kind not in KINDS
         findings.value(
             ("kind",),
-            f"unknown kind `{kind}`" if known else f"a {kind} stands where an experiment belongs",
+            f"unknown kind `{kind}`"
+            if known
+            else f"the kind {kind} stands where an experiment belongs",
             f"known here: {', '.join(KINDS)}" if known else "", code="unknown-kind",
             wrong=kind if known else "", among=KINDS,
         )  # fmt: skip

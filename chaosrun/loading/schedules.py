@@ -67,7 +67,7 @@ def load(
     """The schedule that plain data says. Raises Invalid with every problem."""
     if data.get("kind") != "Schedule":
         kind = data.get("kind")
-        findings.value(("kind",), f"this is {f'a {kind}' if kind else 'not a Schedule'}",
+        findings.value(("kind",), f"this is {f'of kind {kind}' if kind else 'not a schedule'}",
                        "a schedule has `kind: Schedule`", code="unknown-kind")  # fmt: skip
         raise findings.invalid()
     if given.sets or given.values:

@@ -102,7 +102,7 @@ def load_question(
         if key == "suite":
             data = {"kind": "Suite", **data}
             if data["kind"] != "Suite":
-                inner.value(("kind",), f"a {data['kind']} stands where a suite belongs")
+                inner.value(("kind",), f"the kind {data['kind']} stands where a suite belongs")
                 raise inner.invalid()
             return load(data, given, where, inner)
         return loader.load_experiment(data, given, where, inner)

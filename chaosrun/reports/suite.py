@@ -153,7 +153,8 @@ body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)
 max-width:60rem;padding:0 1rem}h1{font-size:1.6rem;margin:0}
 h2{font-size:1.15rem;margin:2.2rem 0 .3rem}
 p{margin:.3rem 0}.dim{color:var(--dim)}.good{color:var(--good)}.bad{color:var(--bad)}
-.none{color:var(--none)}table{border-collapse:collapse;width:100%;margin:.8rem 0}
+.none{color:var(--none)}.word{white-space:nowrap}
+table{border-collapse:collapse;width:100%;margin:.8rem 0}
 td,th{text-align:left;padding:.35rem .8rem .35rem 0;border-bottom:1px solid var(--line);
 vertical-align:top}th{color:var(--dim);font-weight:600}a{color:inherit}
 .track{background:var(--line);height:.5rem;min-width:12rem;position:relative;border-radius:.25rem}
@@ -197,7 +198,7 @@ def _row(told: SuiteSummary, part: SuitePart, number: int) -> str:
     link = f'<a href="#part-{number}">{name}</a>' if part.result else name
     mark = _MARK.get(part.verdict, "✖")
     return (
-        f'<tr><td>{link}</td><td class="{_class(part.verdict)}">{mark} {word}</td>'
+        f'<tr><td>{link}</td><td class="{_class(part.verdict)} word">{mark} {word}</td>'
         f'<td class="{_class(part.verdict)}">{bar}</td>'
         f"<td>{escape(clean(part.reason))}</td></tr>"
     )
@@ -220,7 +221,7 @@ def _section(part: SuitePart, number: int) -> str:
     )
     return (
         f'<h2 id="part-{number}"><span class="{_class(part.verdict)}">{part.verdict}</span> '
-        f"{escape(clean(result.title))}</h2>"
+        f"{escape(clean(part.name))}</h2><p>{escape(clean(result.title))}</p>"
         f'<p class="dim">run {escape(result.run)} · {seconds(result.duration)} · '
         f"<code>chaosrun report {escape(result.run)} --format html</code> has every sample</p>"
         + _bullets("Learned", result.learned)

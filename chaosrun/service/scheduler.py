@@ -183,7 +183,12 @@ class Scheduler:
             self._metrics.fires.labels(row.state.value).inc()
             say = logs.say if row.state is FireState.DUE else logs.warn
             reason = {"reason": row.reason} if row.reason else {}
-            say(f"fire {row.state}", schedule=row.schedule, at=_instant(row.at), **reason)
+            say(
+                f"fire {row.state}",
+                schedule=row.schedule,
+                due=_instant(row.at).isoformat(),
+                **reason,
+            )
         self._offer([row for row in added if row.state is FireState.DUE])
 
     def _rows(self, entry: _Entry, now: float, pause: Fact | None) -> list[FireRow]:

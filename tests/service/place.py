@@ -158,7 +158,7 @@ class Place:
 
     def address(self, number: int = 0) -> str:
         until(lambda: self.heard("listening", number), what="the daemon listening")
-        return f"http://{self.heard('listening', number)[0]['at']}"
+        return f"http://{self.heard('listening', number)[0]['address']}"
 
     def close(self) -> None:
         for process in self.daemons:
