@@ -5,6 +5,7 @@ Law (L4): an iCalendar that cannot be read makes the schedule wrong: it might ho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path as File
 
@@ -27,27 +28,39 @@ _LARGEST = 4 * 1024 * 1024
 _SOME_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def load_schedule(path: File | str, *, question: bool = True) -> LoadedSchedule:
-    """The schedule in a file; with its question, unless that is not asked for. Raises Invalid."""
+def load_schedule(
+    path: File | str, *, question: bool = True, secrets_elsewhere: bool = False
+) -> LoadedSchedule:
+    """The schedule in a file; with its question, unless that is not asked for. Raises Invalid.
+
+    `secrets_elsewhere` when another process will run it, which may have secrets that this has not.
+    """
     source, findings, data = loader.open_document(File(path))
+    findings.secrets_elsewhere = secrets_elsewhere
     return load(data, Given(), source.file, findings, question=question)
 
 
-def schedule_files(paths: tuple[str, ...]) -> list[File]:
-    """The files of kind Schedule among these, and in these directories.
+def schedule_files(paths: Sequence[str]) -> list[File]:
+    """The files that are named, and those of kind Schedule in the directories that are."""
+    named = {File(path) for path in paths}
+    return [file for file in candidates(paths) if file in named or is_schedule(file)]
 
-    A directory's other documents are left alone. Raises Invalid for a file that is not there.
+
+def candidates(paths: Sequence[str]) -> list[File]:
+    """The files that are named, and those in the directories that could hold a schedule.
+
+    What is hidden is left alone: Kubernetes keeps each ConfigMap's files in such a directory too.
     """
     found = []
     for path in paths:
-        file = File(path)
-        if not file.is_dir():
-            found.append(file)
+        place = File(path)
+        if not place.is_dir():
+            found.append(place)
             continue
-        for each in sorted(file.rglob("*")):
-            hidden = any(part.startswith(".") for part in each.relative_to(file).parts)
-            if each.suffix in SUFFIXES and not hidden and each.is_file() and is_schedule(each):
-                found.append(each)
+        for file in sorted(place.rglob("*")):
+            hidden = any(part.startswith(".") for part in file.relative_to(place).parts)
+            if file.suffix in SUFFIXES and not hidden and file.is_file():
+                found.append(file)
     return found
 
 

@@ -99,6 +99,7 @@ def load_question(
         if isinstance(named, str):
             where = str(File(file).parent / named)
             _, inner, data = loader.open_document(File(where))
+            inner.secrets_elsewhere = findings.secrets_elsewhere
         if key == "suite":
             data = {"kind": "Suite", **data}
             if data["kind"] != "Suite":

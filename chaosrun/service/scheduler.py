@@ -19,7 +19,7 @@ from chaosrun.errors import ChaosrunError
 from chaosrun.journal import Store
 from chaosrun.journal.agenda import Fact, FireRow, FireState, paused
 from chaosrun.loading import Invalid
-from chaosrun.loading.schedules import is_schedule, load_schedule, timetable
+from chaosrun.loading.schedules import candidates, is_schedule, load_schedule, timetable
 from chaosrun.schedules.fires import Fire, Timetable, next_fire
 from chaosrun.service import logs
 from chaosrun.service.fire_runs import question_of
@@ -89,7 +89,9 @@ class Scheduler:
     def _reread(self, now: float) -> None:
         there: dict[Path, Signature] = {}
         by_path = {entry.path: entry for entry in self._entries.values()}
-        for path in _candidates(self._paths):
+        for path in candidates(self._paths):
+            if not path.exists():
+                continue
             entry = by_path.get(path)
             there[path] = _signature(path, entry.table if entry else None)
         for name, entry in list(self._entries.items()):
@@ -233,27 +235,11 @@ class Scheduler:
     def _asked(self, entry: _Entry, row: FireRow) -> FireRow:
         """The fire with its question; skipped when that is wrong."""
         try:
-            question = load_schedule(entry.path).question
+            question = load_schedule(entry.path, secrets_elsewhere=True).question
         except Invalid as error:
             return replace(row, state=FireState.SKIPPED, reason=str(error))
         assert question is not None, "a schedule that was loaded whole has its question"
         return replace(row, body=to_json(question_of(question)).decode())
-
-
-def _candidates(paths: Sequence[str]) -> list[Path]:
-    """Every file that could hold a schedule."""
-    found: list[Path] = []
-    for path in paths:
-        place = Path(path)
-        if place.is_dir():
-            found += [
-                file
-                for file in sorted(place.rglob("*"))
-                if file.suffix in (".yaml", ".yml", ".json") and not file.name.startswith(".")
-            ]
-        elif place.exists():
-            found.append(place)
-    return found
 
 
 def _signature(path: Path, table: Timetable | None) -> Signature:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chaosrun.loading import check_files, load_file
+from chaosrun.loading import check_files, load_any
 from chaosrun.units import Duration, Share
 from tests.loading.making import SMALL, changed, load, problems
 
@@ -128,4 +128,4 @@ def test_the_experiments_of_the_lab_are_valid(monkeypatch: pytest.MonkeyPatch) -
     folder = Path(__file__).parents[2] / "experiments"
     monkeypatch.chdir(folder.parent)
     for file in sorted(folder.rglob("*.yaml")):
-        load_file(file)
+        load_any(file)

@@ -144,6 +144,20 @@ def test_a_question_that_became_wrong_is_not_asked(replica: Replica, place: Plac
     assert replica.offered == []
 
 
+def test_a_scheduler_needs_no_secrets_and_never_has_them(
+    replica: Replica, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are references until a worker, which has them, uses them (law L9)."""
+    monkeypatch.delenv("SHOP_TOKEN", raising=False)
+    place.experiment(secrets={"token": {"env": "SHOP_TOKEN"}})
+    place.schedule(interval="1m")
+    replica.at(NOON)
+    assert replica.at(NOON + 60) == [(60, "due", "")]
+    monkeypatch.setenv("SHOP_TOKEN", "not-for-the-agenda")
+    replica.at(NOON + 120)
+    assert "not-for-the-agenda" not in replica.offered[1].body
+
+
 def test_files_are_read_again_when_they_change(replica: Replica, place: Place) -> None:
     path = place.schedule(interval="1h")
     (place.schedules / "other.yaml").write_text("kind: Experiment\n")
@@ -171,6 +185,25 @@ def test_a_broken_schedule_stops_no_other_and_comes_back_when_mended(
     _touch(path)
     replica.at(NOON + REREAD)
     assert set(replica.scheduler.schedules) == {"good", "bad"}
+
+
+def test_a_config_map_as_kubernetes_mounts_it_is_read_once_and_again_when_it_changes(
+    replica: Replica, place: Place
+) -> None:
+    path = place.schedule(interval="1m")
+    first, second = place.schedules / "..2026_1", place.schedules / "..2026_2"
+    for folder, interval in ((first, "1m"), (second, "2m")):
+        folder.mkdir()
+        (folder / path.name).write_text(path.read_text().replace('"1m"', f'"{interval}"'))
+    path.unlink()
+    (place.schedules / "..data").symlink_to(first.name)
+    path.symlink_to(f"..data/{path.name}")
+    replica.at(NOON)
+    assert [each[0] for each in replica.at(NOON + 60)] == [60]
+    (place.schedules / "..new").symlink_to(second.name)
+    (place.schedules / "..new").rename(place.schedules / "..data")
+    replica.at(NOON + 70)
+    assert [each[0] for each in replica.at(NOON + 300)] == [120, 240]
 
 
 def test_two_files_may_not_be_the_same_schedule(replica: Replica, place: Place) -> None:
