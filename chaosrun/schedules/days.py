@@ -48,6 +48,11 @@ class Days:
         """Whether it is open at all on that day."""
         return bool(self.spans(day))
 
+    def open_at(self, instant: datetime) -> bool:
+        """Whether it is open at that instant."""
+        spans = self.spans(instant.astimezone(self.zone).date())
+        return any(start <= instant < end for start, end in spans)
+
     def previous(self, day: date, limit: date) -> date | None:
         """The open day before that one, not before `limit`."""
         while (day := day - _DAY) >= limit:

@@ -7,9 +7,9 @@ is known by its schedule and its `due`, to the millisecond. Nothing here reads a
 from __future__ import annotations
 
 import heapq
-import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from hashlib import blake2b
 
 import msgspec
 
@@ -66,9 +66,9 @@ class Timetable:
             Chance(self._seed, chance.mean_days, chance.gap_days, self.days) if chance else None
         )
 
-    @property
-    def always_open(self) -> bool:
-        return self.days.calendar is None
+    def may_fire(self, instant: datetime) -> bool:
+        """Whether its window and calendar are open; random times are inside them already."""
+        return self.chance is not None or self.days.calendar is None or self.days.open_at(instant)
 
     def closed_by(self, instant: datetime) -> str:
         """The rule of its window or calendar that closes it at that instant."""
@@ -119,7 +119,8 @@ class Timetable:
     def _late(self, due: datetime) -> timedelta:
         if not self._jitter:
             return self._jitter
-        share = random.Random(f"{self._seed}/jitter/{key_of(due)}").random()
+        drawn = blake2b(f"{self._seed}/jitter/{key_of(due)}".encode(), digest_size=8).digest()
+        share = int.from_bytes(drawn, "big") / 2**64
         return int(share * (self._jitter / _MILLISECOND)) * _MILLISECOND
 
 
@@ -135,13 +136,12 @@ def fires(table: Timetable, start: datetime, end: datetime) -> Iterator[Fire | N
             if not fired:
                 yield NoFire(day, held or _why(table, day))
             day, fired, held = day + _DAY, False, ""
-        closed = "" if table.chance else table.closed_by(fire.at)
-        if closed:
-            local = fire.at.astimezone(table.zone)
-            held = held or f"{local:%H:%M} is closed: {closed}"
-        else:
+        if table.may_fire(fire.at):
             fired = True
             yield fire
+        elif not held:
+            local = fire.at.astimezone(table.zone)
+            held = f"{local:%H:%M} is closed: {table.closed_by(fire.at)}"
     while day <= last:
         if not fired:
             yield NoFire(day, held or _why(table, day))
@@ -152,7 +152,7 @@ def next_fire(table: Timetable, after: datetime) -> Fire | None:
     """The first fire whose `at` is after that instant; None when there is none in two years."""
     start = after + _MILLISECOND
     for fire in table.candidates(start, start + AHEAD):
-        if table.chance or table.always_open or not table.closed_by(fire.at):
+        if table.may_fire(fire.at):
             return fire
     return None
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from chaosrun.codec import to_json
 from chaosrun.errors import ChaosrunError
 from chaosrun.journal import Store
 from chaosrun.journal.agenda import Fact, FireRow, FireState, paused
@@ -22,8 +21,8 @@ from chaosrun.loading import Invalid
 from chaosrun.loading.schedules import candidates, is_schedule, load_schedule, timetable
 from chaosrun.schedules.fires import Fire, Timetable, next_fire
 from chaosrun.service import logs
-from chaosrun.service.fire_runs import question_of
 from chaosrun.service.metrics import Metrics
+from chaosrun.service.questions import Questions, Signature, signature
 
 REREAD = 2.0
 """Seconds between two looks at the files of schedules."""
@@ -33,7 +32,9 @@ LONGEST_WAIT = 1.0
 _MOST_MISSED = 1000
 _SET_BACK = 5.0
 
-Signature = tuple[tuple[str, int, int], ...]
+AHEAD = 60.0
+"""Seconds before a fire is due, from which on its question may be read."""
+_AT_ONCE = 100
 
 
 class _Entry:
@@ -65,6 +66,7 @@ class Scheduler:
         self._entries: dict[str, _Entry] = {}
         self._broken: dict[Path, Signature] = {}
         self._heap: list[tuple[float, str]] = []
+        self._questions = Questions()
         self._reread_at = 0.0
         self._now = 0.0
 
@@ -80,7 +82,8 @@ class Scheduler:
         if now >= self._reread_at:
             self._reread(now)
             self._reread_at = now + REREAD
-        self._fire(now)
+        if self._fire(now) or self._prepare(now):
+            return 0.0
         first = self._heap[0][0] if self._heap else now + LONGEST_WAIT
         return max(0.0, min(LONGEST_WAIT, first - now))
 
@@ -107,7 +110,12 @@ class Scheduler:
         ]
         added = [entry for path in fresh if (entry := self._load(path, there[path])) is not None]
         if added:
-            self._begin(added, now)
+            try:
+                self._begin(added, now)
+            except ChaosrunError:
+                for entry in added:  # nobody knows where they go on: they are to be read again
+                    del self._entries[entry.table.name]
+                raise
         self._metrics.schedules.set(len(self._entries))
 
     def _load(self, path: Path, signature: Signature) -> _Entry | None:
@@ -157,22 +165,20 @@ class Scheduler:
 
     # --- the fires ----------------------------------------------------------------------
 
-    def _fire(self, now: float) -> None:
-        rows: list[FireRow] = []
-        pauses = None
-        touched: list[tuple[_Entry, Fire | None]] = []
-        while self._heap and self._heap[0][0] <= now:
-            _, name = heapq.heappop(self._heap)
-            entry = self._entries.get(name)
-            if entry is None or entry.next is None or entry.next.at.timestamp() > now:
-                continue  # it was read anew meanwhile
-            touched.append((entry, entry.next))
-            if pauses is None:
-                pauses = paused(self._journal.agenda.facts())
-            rows += self._rows(entry, now, pauses.get(name))
-        if not rows:
-            return
+    def _prepare(self, now: float) -> bool:
+        """Read some questions that are due soon; whether there are more to read."""
+        soon = heapq.nsmallest(_AT_ONCE * 10, self._heap) if self._heap_within(now) else []
+        entries = [self._entries.get(name) for at, name in soon if at < now + AHEAD]
+        return self._questions.prepare([entry.path for entry in entries if entry is not None])
+
+    def _heap_within(self, now: float) -> bool:
+        return bool(self._heap) and self._heap[0][0] < now + AHEAD
+
+    def _fire(self, now: float) -> bool:
+        """Put what is due into the agenda, some at once; whether there is more."""
+        touched: list[tuple[_Entry, Fire]] = []
         try:
+            rows = self._take_due(now, touched)
             added = self._journal.agenda.add(rows)
         except ChaosrunError:
             for entry, fire in touched:  # nothing is on record: it is all due still
@@ -191,7 +197,24 @@ class Scheduler:
                 due=_instant(row.at).isoformat(),
                 **reason,
             )
-        self._offer([row for row in added if row.state is FireState.DUE])
+        if offered := [row for row in added if row.state is FireState.DUE]:
+            self._offer(offered)
+        return bool(self._heap) and self._heap[0][0] <= now
+
+    def _take_due(self, now: float, touched: list[tuple[_Entry, Fire]]) -> list[FireRow]:
+        """The fires of some schedules that are due; `touched` are these with their first."""
+        rows: list[FireRow] = []
+        pauses = None
+        while self._heap and self._heap[0][0] <= now and len(touched) < _AT_ONCE:
+            _, name = heapq.heappop(self._heap)
+            entry = self._entries.get(name)
+            if entry is None or entry.next is None or entry.next.at.timestamp() > now:
+                continue  # it was read anew meanwhile
+            touched.append((entry, entry.next))
+            if pauses is None:
+                pauses = paused(self._journal.agenda.facts())
+            rows += self._rows(entry, now, pauses.get(name))
+        return rows
 
     def _rows(self, entry: _Entry, now: float, pause: Fact | None) -> list[FireRow]:
         """The fires of one schedule up to now; `entry.next` is the first after them."""
@@ -234,26 +257,17 @@ class Scheduler:
 
     def _asked(self, entry: _Entry, row: FireRow) -> FireRow:
         """The fire with its question; skipped when that is wrong."""
-        try:
-            question = load_schedule(entry.path, secrets_elsewhere=True).question
-        except Invalid as error:
-            return replace(row, state=FireState.SKIPPED, reason=str(error))
-        assert question is not None, "a schedule that was loaded whole has its question"
-        return replace(row, body=to_json(question_of(question)).decode())
+        asked = self._questions.of(entry.path)
+        if asked.wrong:
+            return replace(row, state=FireState.SKIPPED, reason=asked.wrong)
+        return replace(row, body=asked.body)
 
 
 def _signature(path: Path, table: Timetable | None) -> Signature:
     """What changes when the file, or an iCalendar that it names, changes."""
     calendar = table.schedule.spec.calendar if table else None
-    files = [path, *(path.parent / name for name in (calendar.files if calendar else ()))]
-    found = []
-    for file in files:
-        try:
-            stat = file.stat()
-            found.append((str(file), stat.st_mtime_ns, stat.st_size))
-        except OSError:
-            found.append((str(file), 0, -1))
-    return tuple(found)
+    files = calendar.files if calendar else ()
+    return signature((str(path), *(str(path.parent / name) for name in files)))
 
 
 def _instant(at: float) -> datetime:

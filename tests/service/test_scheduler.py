@@ -222,14 +222,33 @@ def test_nothing_is_lost_when_the_journal_fails_at_the_moment(
     place.schedule(interval="1m")
     replica.at(NOON)
 
-    def fail(fires: Sequence[FireRow]) -> list[FireRow]:
+    def fail(*_: object) -> None:
         raise JournalUnavailable
 
+    for call, now in (("add", NOON + 60), ("facts", NOON + 120), ("add", NOON + 180)):
+        with monkeypatch.context() as patch:
+            patch.setattr(replica.store.agenda, call, fail)
+            with pytest.raises(JournalUnavailable):
+                replica.scheduler.tick(now)
+        assert replica.at(now + 5) == [(now - NOON, "due", "")]
+
+
+@pytest.mark.parametrize("call", ["seen", "latest", "note"])
+def test_a_schedule_that_was_read_while_the_journal_failed_is_read_again(
+    replica: Replica, place: Place, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    from chaosrun.errors import JournalUnavailable
+
+    def fail(*_: object) -> None:
+        raise JournalUnavailable
+
+    place.schedule(interval="1m")
     with monkeypatch.context() as patch:
-        patch.setattr(replica.store.agenda, "add", fail)
+        patch.setattr(replica.store.agenda, call, fail)
         with pytest.raises(JournalUnavailable):
-            replica.scheduler.tick(NOON + 60)
-    assert replica.at(NOON + 65) == [(60, "due", "")]
+            replica.scheduler.tick(NOON)
+    replica.at(NOON + 1)
+    assert replica.at(NOON + 60) == [(60, "due", "")]
 
 
 def test_an_icalendar_that_changes_is_read_again(replica: Replica, place: Place) -> None:
