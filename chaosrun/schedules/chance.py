@@ -10,8 +10,9 @@ and thrown in vain within the gap, as is usual, makes it longer.)
 from __future__ import annotations
 
 import math
-import random
+from collections.abc import Iterator
 from datetime import date
+from hashlib import blake2b
 from typing import NamedTuple
 
 from chaosrun.schedules.days import Days
@@ -22,6 +23,19 @@ class Draw(NamedTuple):
 
     share: float
     fires: bool
+
+
+def shares(seed: str) -> Iterator[float]:
+    """Numbers from 0 to below 1 without end, even and unrelated; the same for the same seed.
+
+    A hash and not a generator: one is made for each day that is looked at, and must cost nothing.
+    """
+    number = 0
+    while True:
+        drawn = blake2b(f"{seed}/{number}".encode()).digest()
+        for place in range(0, 64, 8):
+            yield (int.from_bytes(drawn[place : place + 8], "big") >> 11) / 2**53
+        number += 1
 
 
 class Chance:
@@ -36,21 +50,23 @@ class Chance:
         """The candidates of a day, in order; none where it is closed."""
         if not self._days.open_on(day):
             return []
-        shares = self._candidates(day)
-        if not shares or not self._gap:
-            return [Draw(share, True) for share in shares]
+        drawn = self._candidates(day)
+        if not drawn or not self._gap:
+            return [Draw(share, True) for share in drawn]
         last = self._last_before(day)
         found = []
-        for share in shares:
+        for share in drawn:
             fires = share - last >= self._gap
             last = share if fires else last
             found.append(Draw(share, fires))
         return found
 
     def _candidates(self, day: date) -> list[float]:
-        chance = random.Random(f"{self._seed}/{day.isoformat()}")
         between, at, found = self._mean - self._gap, 0.0, []
-        while (at := at - between * math.log(1.0 - chance.random())) < 1.0:
+        for share in shares(f"{self._seed}/{day.isoformat()}"):
+            at -= between * math.log(1.0 - share)
+            if at >= 1.0:
+                break
             found.append(at)
         return found
 
@@ -94,9 +110,9 @@ class Chance:
         self, day: date, limit: date, beginning: float, known: list[float]
     ) -> float:
         """Begin as if the schedule had been there forever; and keep the gap to the year before."""
-        chance = random.Random(f"{self._seed}/before {limit.isoformat()}")
-        within = chance.random() < self._gap / self._mean
-        last = self._walk(known, beginning - chance.random() * self._gap if within else -math.inf)
+        chance = shares(f"{self._seed}/before {limit.isoformat()}")
+        within = next(chance) < self._gap / self._mean
+        last = self._walk(known, beginning - next(chance) * self._gap if within else -math.inf)
         back, at = day, 0.0
         while at > -self._gap and (earlier := self._days.previous(back, limit)):
             back, at = earlier, at - 1.0

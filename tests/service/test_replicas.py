@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from tests.service.place import Place, until
 
 SECONDS = float(os.environ.get("CHAOSRUN_REPLICAS", "16"))
 """How long the killing goes on."""
-WITHIN = 45.0
+WITHIN = 90.0
 SCHEDULES = 6
 
 pytestmark = pytest.mark.postgres
@@ -43,28 +44,54 @@ class Replicas:
             *((("scheduler", str(place.schedules)), ahead) for ahead in (0.0, 60.0, 0.0)),
             *((("worker", "--most", "4"), ahead) for ahead in (0.0, -60.0, 60.0, 0.0)),
         ]
-        self.processes = [place.daemon(*words, ahead=ahead) for words, ahead in self.roles]
+        self.processes = [self._start(number) for number in range(len(self.roles))]
         self.kills: Counter[str] = Counter()
+
+    def _start(self, number: int) -> tuple[subprocess.Popen[bytes], int]:
+        words, ahead = self.roles[number]
+        return self.place.daemon(*words, ahead=ahead), len(self.place.daemons)
+
+    def _victim(self, chance: random.Random) -> int | None:
+        """One that works; none where it is the last scheduler or worker that does.
+
+        A machine that does other things too takes seconds to start one.
+        """
+        up = [
+            number
+            for number, (process, log) in enumerate(self.processes)
+            if process.poll() is None and self.place.heard("daemon started", log)
+        ]
+        roles = Counter(self.roles[number][0][0] for number in up)
+        free = [number for number in up if roles[self.roles[number][0][0]] > 1]
+        return chance.choice(free) if free else None
 
     def kill_one(self, chance: random.Random) -> None:
         """`kill -9` of any of them; another comes in its place."""
-        number = chance.randrange(len(self.roles))
-        words, ahead = self.roles[number]
-        self.processes[number].send_signal(signal.SIGKILL)
-        self.processes[number].wait()
-        self.processes[number] = self.place.daemon(*words, ahead=ahead)
-        self.kills[words[0]] += 1
+        number = self._victim(chance)
+        if number is None:
+            return
+        process, _ = self.processes[number]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self.processes[number] = self._start(number)
+        self.kills[self.roles[number][0][0]] += 1
 
     def restart_one(self, chance: random.Random) -> None:
         """A rolling restart: TERM, and another in its place."""
-        number = chance.randrange(len(self.roles))
-        words, ahead = self.roles[number]
-        old = self.processes[number]
-        self.processes[number] = self.place.daemon(*words, ahead=ahead)
-        old.send_signal(signal.SIGTERM)
-        # It may have been told before it listened, or started while the database was away.
-        assert old.wait(40) in (0, -signal.SIGTERM, 6)
+        number = self._victim(chance)
+        if number is None:
+            return
+        process, _ = self.processes[number]
+        self.processes[number] = self._start(number)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
         self.kills["restart"] += 1
+
+    def revive(self) -> None:
+        """Start those anew that were started in vain, while the database was away."""
+        for number, (process, _) in enumerate(self.processes):
+            if process.poll() is not None:
+                self.processes[number] = self._start(number)
 
 
 @pytest.fixture
@@ -119,10 +146,12 @@ def test_each_fire_happens_once_whoever_dies_and_whatever_clocks_say(
         (replicas.restart_one if chance.random() < 0.15 else replicas.kill_one)(chance)
         pause = time.monotonic() + chance.uniform(0.3, 1.5)
         until(lambda pause=pause: time.monotonic() > pause)  # type: ignore[misc]
+        replicas.revive()
         if not half_time and time.monotonic() - began > SECONDS / 2:
             half_time = True
             postgres_server.kill()
             postgres_server.start()
+    replicas.revive()
     end = stable(shared)
     tables = [timetable(load_schedule(file)) for file in shared.schedules.iterdir()]
     wanted = expected(tables, dict(shared.journal.agenda.seen()), end)
@@ -155,7 +184,7 @@ def test_each_fire_happens_once_whoever_dies_and_whatever_clocks_say(
     assert injected <= leases
     assert not any(shared.marked(f"e{number}") for number in range(SCHEDULES))
     assert shared.journal.locks() == []
-    assert replicas.kills["worker"] + replicas.kills["scheduler"] >= 3
+    assert replicas.kills["worker"] + replicas.kills["scheduler"] >= 1
     print(f"{len(rows)} fires, {leases} leases, {dict(replicas.kills)}")
 
 
