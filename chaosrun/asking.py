@@ -19,6 +19,7 @@ from chaosrun import suite as suites
 from chaosrun.engine import Engine
 from chaosrun.errors import JournalUnavailable
 from chaosrun.events import Verdict
+from chaosrun.policed import Under
 from chaosrun.spec import Experiment
 from chaosrun.suite import SuiteSpec
 from chaosrun.units import JSON
@@ -97,6 +98,7 @@ class Asker:
         run: str,
         seed: int,
         schedule: str = "",
+        under: Under | None = None,
         stopped: Callable[[], str] = lambda: "",
     ) -> tuple[Outcome, ...]:
         """Ask all of it. `run` is the id of the run, or the first part of the ids of a suite's.
@@ -104,7 +106,7 @@ class Asker:
         `stopped` gives a reason once nothing more may start. Raises SequenceTaken when the first
         run was started by somebody else, and JournalUnavailable when it could not be journaled.
         """
-        course = _Course(question, run)
+        course, under = _Course(question, run), under or Under()
         ended: SimpleQueue[tuple[str, e.Finished]] = SimpleQueue()
         while True:
             if why := stopped():
@@ -113,7 +115,8 @@ class Asker:
                 id_ = course.started(part)
                 self._endings.expect(id_, ended)
                 try:
-                    self._begin(self._event(part, id_, seed, schedule, course.suite))
+                    event = self._event(part, id_, seed, schedule, course.suite, under)
+                    self._begin(event, under)
                 except BaseException:
                     self._endings.forget(id_)
                     if not course.is_first(part):
@@ -127,19 +130,22 @@ class Asker:
             except Empty:
                 continue
 
-    def _event(self, part: Part, run: str, seed: int, schedule: str, suite: str) -> e.Started:
+    def _event(
+        self, part: Part, run: str, seed: int, schedule: str, suite: str, under: Under
+    ) -> e.Started:
         return e.Started(
             at=self._clock(), run=run, experiment=part.experiment, digest=part.digest, seed=seed,
             driver=self._engine.driver, version=chaosrun.__version__, source=part.source,
             parameters=part.parameters, schedule=schedule, suite=suite,
+            **under.noted(part.experiment.metadata.labels),
         )  # fmt: skip
 
-    def _begin(self, started: e.Started) -> None:
+    def _begin(self, started: e.Started, under: Under) -> None:
         """An answer that was lost is no answer: the same event is taken on until there is one."""
         until = time.monotonic() + _JOURNAL_PATIENCE
         while True:
             try:
-                return self._engine.take_on(started)
+                return self._engine.take_on(started, under.policies)
             except JournalUnavailable:
                 if time.monotonic() > until:
                     raise

@@ -28,12 +28,20 @@ import chaosrun
 from chaosrun import commands
 from chaosrun import events as e
 from chaosrun.clock import steady_clock
-from chaosrun.drive import Batch, Drive, Flight
-from chaosrun.errors import ChaosrunError, JournalUnavailable, SequenceTaken, TargetLocked
+from chaosrun.drive import Batch, Drive, Flight, denied
+from chaosrun.errors import (
+    ChaosrunError,
+    JournalUnavailable,
+    SequenceTaken,
+    TargetLocked,
+    TermExceeded,
+)
 from chaosrun.events import AnyEvent, Failure, Verdict
 from chaosrun.inbox import Asked, Ended, Heard, Inbox, Left, Message, Taken, Written
 from chaosrun.journal import Journal
 from chaosrun.perform import Clock, Performer, failed
+from chaosrun.policed import Under
+from chaosrun.policy.policies import Policies
 from chaosrun.run import Run, decide, evolve, fold
 from chaosrun.run.effects import (
     AnyEffect,
@@ -44,6 +52,7 @@ from chaosrun.run.effects import (
     Sample,
 )
 from chaosrun.spec import Experiment
+from chaosrun.switches import Answered, Rounds, Source, Switches
 from chaosrun.units import JSON
 from chaosrun.workers import Lane, Workers
 
@@ -82,7 +91,9 @@ class Engine:
         self._journal = journal
         self._observers = tuple(observers)
         self._clock = clock or steady_clock()
-        self._performer = Performer(journal, self._clock)
+        self._switches = Switches(journal, self._clock)
+        self._rounds = Rounds(self._switches)
+        self._performer = Performer(journal, self._clock, switches=self._switches)
         self._workers = workers or Workers()
         self._inbox: Inbox = inbox or SimpleQueue()
         self._drives: dict[str, Drive] = {}
@@ -118,32 +129,38 @@ class Engine:
         parameters: Mapping[str, JSON] | None = None,
         targets: Mapping[str, tuple[str, ...]] | None = None,
         run: str | None = None,
+        under: Under | None = None,
     ) -> str:
         """Take on a new run and return its id. Its first event is durable on return.
 
         Raises JournalUnavailable when it cannot be journaled: then there is no such run.
         """
         self.register()
+        under = under or Under()
         now = self._clock()
         name = run or new_run_id(now)
         started = e.Started(
             at=now, run=name, experiment=experiment, digest=digest, seed=seed,
             driver=self.driver, version=chaosrun.__version__, source=source,
             parameters=dict(parameters or {}), targets=dict(targets or {}),
+            **under.noted(experiment.metadata.labels),
         )  # fmt: skip
         self._journal.append(name, 0, [started])
+        self._performer.put_under(name, under.policies)
         self._adopt(name, fold([started]))
         self._observe(name, 0, started)
         return name
 
-    def take_on(self, started: e.Started) -> None:
+    def take_on(self, started: e.Started, policies: Policies) -> None:
         """`start` from any thread, for an engine that serves: the event says all of it.
+
+        `policies` are those that it is put under, as the event has noted.
 
         Raises SequenceTaken when another driver has started that run, and JournalUnavailable
         when it is not known whether it is journaled: then the same event is to be taken on again.
         """
         self._journal.append(started.run, 0, [started])
-        self._inbox.put(Taken(started.run, fold([started]), [started]))
+        self._inbox.put(Taken(started.run, fold([started]), [started], policies))
 
     def take_up(self, run: str, reason: str) -> None:
         """`resume` from any thread, for an engine that serves. Raises as it does."""
@@ -232,9 +249,12 @@ class Engine:
                     self._taken(message)
                 case Left():
                     self._left = True
+                case Answered():
+                    self._answered(message)
         now = self._clock()
         self._expire(now)
         self._listen(now)
+        self._go_round(now)
         self._take_up_late()
         self._miss_writes(now)
         while self._wakes and self._wakes[0][0] <= now:
@@ -247,7 +267,7 @@ class Engine:
 
     def _messages(self) -> Iterable[Message]:
         """Wait for the first message or the next time that matters; then take all there are."""
-        times = [self._listen_at]
+        times = [self._listen_at, self._rounds.next_time]
         if self._wakes:
             times.append(self._wakes[0][0])
         if self._deadlines:
@@ -448,7 +468,7 @@ class Engine:
                     self._made_durable(name, drive, count)
                 case SequenceTaken():
                     self._lost(name, drive)
-                case TargetLocked():
+                case TargetLocked() | TermExceeded():
                     self._denied(drive, error)
                 case _:
                     self._not_written(name, drive, error)
@@ -478,14 +498,12 @@ class Engine:
         self._abandon(drive)
         self._drop(name, drive, Verdict.ERROR, "another driver took the run over")
 
-    def _denied(self, drive: Drive, error: TargetLocked) -> None:
+    def _denied(self, drive: Drive, error: TargetLocked | TermExceeded) -> None:
         """The lease was not granted: fold again with the denial in its place."""
         events, drive.pending, drive.run = drive.pending, [], drive.durable
         for event in events:
-            if isinstance(event, e.Leased) and error.target in {t.key for t in event.hold.targets}:
-                event = e.LeaseDenied(
-                    at=event.at, step=event.step, target=error.target, holder=error.holder
-                )
+            if isinstance(event, e.Leased):
+                event = denied(event, error) or event
             drive.run = evolve(drive.run, event)
             drive.pending.append(event)
 
@@ -536,6 +554,8 @@ class Engine:
 
     def _taken(self, message: Taken) -> None:
         since = message.state.sequence - len(message.events)
+        if message.policies is not None:
+            self._performer.put_under(message.run, message.policies)
         self._adopt(message.run, message.state)
         for sequence, event in enumerate(message.events, since):
             self._observe(message.run, sequence, event)
@@ -556,6 +576,25 @@ class Engine:
             self._listening = True
             self._workers.submit(self._ask, Lane.LISTENER)
         self._listen_at = now + _NO_ANSWER
+
+    def _go_round(self, now: float) -> None:
+        """Ask the halt sources outside of the journal, each in its own time."""
+        for source, said in self._rounds.silent(now):
+            self._switched_on(source, said)
+        for source in self._rounds.due(now):
+
+            def work(source: Source = source) -> None:
+                self._inbox.put(Answered(source, source.read()))
+
+            self._workers.submit(work, Lane.ORDINARY)
+
+    def _answered(self, message: Answered) -> None:
+        if self._rounds.answered(message.source, message.switch, self._clock()):
+            self._switched_on(message.source, message.switch.seen)
+
+    def _switched_on(self, source: Source, seen: str) -> None:
+        halt = source.halt(seen, self._clock())
+        self._asked(Asked("", Verdict.CANCELLED, halt.by, halt.reason, halted=True))
 
     def _ask(self) -> None:
         try:

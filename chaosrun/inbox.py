@@ -9,7 +9,9 @@ import msgspec
 from chaosrun.drive import Batch, Flight
 from chaosrun.events import AnyEvent, Verdict
 from chaosrun.journal import Halt, Request
+from chaosrun.policy.policies import Policies
 from chaosrun.run import Run
+from chaosrun.switches import Answered
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -52,13 +54,15 @@ class Taken(msgspec.Struct, frozen=True):
     state: Run
     events: list[AnyEvent]
     """The newest of its events, which nobody has observed yet."""
+    policies: Policies | None = None
+    """What it is put under; None for a run that is resumed, which injects nothing any more."""
 
 
 class Left(msgspec.Struct, frozen=True):
     """A message: nothing more will come in."""
 
 
-Message = Ended | Asked | Heard | Written | Taken | Left
+Message = Ended | Asked | Heard | Written | Taken | Left | Answered
 
 
 class Inbox(Protocol):

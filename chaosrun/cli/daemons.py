@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chaosrun.cli import command as make
+from chaosrun.cli.under import policy_option, under
 from chaosrun.errors import Rejected
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def working(function: Callable[..., int]) -> Callable[..., int]:
         "--most", type=click.IntRange(1, 1000), default=32, show_default=True,
         help="Most fires that it works on at one time.",
     )(function)  # fmt: skip
+    function = policy_option(function)
     return click.option(
         "--drain", default="0s", show_default=True, metavar="DURATION",
         help="How long runs may go on to their own end after TERM; then they revert.",
@@ -49,6 +51,7 @@ def run(
     log: str,
     most: int = 32,
     drain: str = "0s",
+    policies: tuple[str, ...] = (),
 ) -> int:
     """Be a daemon until INT, TERM or HUP; the exit code."""
     import os
@@ -73,7 +76,9 @@ def run(
     with Signals() as signals, make.opened(url) as journal:
         metrics = Metrics()
         logs.configure(log)
-        daemon = Daemon(journal, open_queue(url), options, metrics)
+        if works:
+            under(policies)  # one that is wrong is told now, and not when something is due
+        daemon = Daemon(journal, open_queue(url), options, metrics, lambda: under(policies))
         web = None
         if listen != "none":
             web = Web(listen, daemon.alive, daemon.ready, metrics)

@@ -8,6 +8,7 @@ import click
 
 from chaosrun.cli import command as make
 from chaosrun.cli.console import Console, aligned, clean
+from chaosrun.cli.under import override_options, policy_option, under
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -317,9 +318,21 @@ def _known(name: str, journal: Store) -> str:
 @click.argument("file", type=click.Path())
 @click.option("--daemon", is_flag=True, help="Put it into the agenda; a daemon's worker runs it.")
 @click.option("--yes", is_flag=True, help="Do not ask before a fault that cannot be undone.")
+@policy_option
+@override_options
 @make.journal_option
 @click.pass_context
-def run(context: click.Context, file: str, daemon: bool, yes: bool, journal_url: str | None) -> int:
+def run(
+    context: click.Context,
+    file: str,
+    daemon: bool,
+    yes: bool,
+    policies: tuple[str, ...],
+    overrides: tuple[str, ...],
+    reason: str,
+    ticket: str,
+    journal_url: str | None,
+) -> int:
     """Ask a schedule's question now, with its parameters; its gates are asked as always.
 
     The exit code is that of `chaosrun run`.
@@ -331,11 +344,18 @@ def run(context: click.Context, file: str, daemon: bool, yes: bool, journal_url:
     assert loaded.question is not None, "it was asked for"
     question, name = question_of(loaded.question), loaded.schedule.metadata.name
     console: Console = context.obj
+    if daemon and (policies or overrides or ticket):
+        raise click.UsageError(
+            "a daemon asks under its own policies: no --policy, --override or --ticket"
+        )
     if daemon:
         return _leave_to_daemon(console, loaded, question, journal_url)
     from chaosrun.cli.suite import ask_here
 
-    return ask_here(console, question, schedule=name, yes=yes, journal_url=journal_url)
+    demands = under(policies, overrides, reason, ticket)
+    return ask_here(
+        console, question, schedule=name, yes=yes, under=demands, journal_url=journal_url
+    )
 
 
 def _leave_to_daemon(

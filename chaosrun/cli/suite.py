@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chaosrun.asking import Outcome, Question
     from chaosrun.cli.screen import Screen
     from chaosrun.journal import Store
+    from chaosrun.policed import Under
     from chaosrun.reports.suite import SuiteSummary
 
 
@@ -33,7 +34,13 @@ def question_in(file: str, sets: tuple[str, ...], values: str | None) -> Questio
 
 
 def ask_here(
-    console: Console, question: Question, *, schedule: str, yes: bool, journal_url: str | None
+    console: Console,
+    question: Question,
+    *,
+    schedule: str,
+    yes: bool,
+    under: Under,
+    journal_url: str | None,
 ) -> int:
     """Ask a schedule's question now, in this process; the exit code."""
     from chaosrun.cli.run import Options, recover_first
@@ -44,7 +51,10 @@ def ask_here(
         signals.tell(screen.signal)
         with make.opened(journal_url) as journal:
             recover_first(journal, screen)
-            return ask(console, question, signals, screen, journal, schedule=schedule, yes=yes)
+            return ask(
+                console, question, signals, screen, journal, schedule=schedule, yes=yes,
+                under=under,
+            )  # fmt: skip
 
 
 def ask(
@@ -57,6 +67,7 @@ def ask(
     schedule: str = "",
     seed: int | None = None,
     yes: bool = False,
+    under: Under | None = None,
 ) -> int:
     """Ask all of it, report, and return the exit code of the loudest verdict."""
     import secrets
@@ -77,7 +88,7 @@ def ask(
             return 130
     run = new_run_id(time.time())
     outcomes = _asked(
-        question, signals, screen, journal, run=run, schedule=schedule,
+        question, signals, screen, journal, run=run, schedule=schedule, under=under,
         seed=secrets.randbelow(2**31) if seed is None else seed,
     )  # fmt: skip
     if question.suite is None:
@@ -102,6 +113,7 @@ def _asked(
     run: str,
     schedule: str,
     seed: int,
+    under: Under | None,
 ) -> tuple[Outcome, ...]:
     """How each part ended. The engine has this thread; who decides what starts has another."""
     from chaosrun.asking import Asker, Endings
@@ -125,7 +137,7 @@ def _asked(
                 try:
                     found.append(
                         Asker(engine, endings).ask(
-                            question, run=run, seed=seed, schedule=schedule,
+                            question, run=run, seed=seed, schedule=schedule, under=under,
                             stopped=lambda: stopped[0] if stopped else "",
                         )
                     )  # fmt: skip

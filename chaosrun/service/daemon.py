@@ -22,6 +22,7 @@ from chaosrun.errors import ChaosrunError, JournalUnavailable
 from chaosrun.events import Verdict
 from chaosrun.journal import Store
 from chaosrun.journal.agenda import FireRow
+from chaosrun.policed import Under
 from chaosrun.service import logs
 from chaosrun.service.metrics import Metrics
 from chaosrun.service.queues import Queue
@@ -77,7 +78,14 @@ class SharedClock:
 class Daemon:
     """A scheduler, a worker, or both, on one journal."""
 
-    def __init__(self, journal: Store, queue: Queue, options: Options, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        journal: Store,
+        queue: Queue,
+        options: Options,
+        metrics: Metrics,
+        under: Callable[[], Under],
+    ) -> None:
         self._journal = journal
         self._queue = queue
         self._options = options
@@ -86,7 +94,7 @@ class Daemon:
         self._endings = Endings()
         self._engine = Engine(journal, observers=[logs.observe])
         self._worker = Worker(
-            journal, self._engine, Asker(self._engine, self._endings), self._clock, metrics
+            journal, self._engine, Asker(self._engine, self._endings), self._clock, metrics, under
         )
         self._scheduler = Scheduler(
             journal, options.schedules, self._offer, self._engine.driver, metrics

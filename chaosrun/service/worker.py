@@ -13,10 +13,11 @@ from threading import Lock
 from chaosrun.asking import Asker, Outcome, Question
 from chaosrun.codec import from_json
 from chaosrun.engine import Engine
-from chaosrun.errors import JournalUnavailable, SequenceTaken
+from chaosrun.errors import JournalUnavailable, Refused, Rejected, SequenceTaken
 from chaosrun.events import Verdict
 from chaosrun.journal import RunRow, Store
 from chaosrun.journal.agenda import FireRow, FireState, paused
+from chaosrun.policed import Under
 from chaosrun.service import logs
 from chaosrun.service.fire_runs import run_of, seed_of
 from chaosrun.service.metrics import Metrics
@@ -39,12 +40,14 @@ class Worker:
         asker: Asker,
         now: Callable[[], float],
         metrics: Metrics,
+        under: Callable[[], Under],
     ) -> None:
         self._journal = journal
         self._engine = engine
         self._asker = asker
         self._now = now
         self._metrics = metrics
+        self._under = under
         self._lock = Lock()
         self._busy: set[Key] = set()
         self._dead: dict[str, int] = {}
@@ -80,6 +83,11 @@ class Worker:
         if why := self._not_now(fire):
             self._settle(fire, FireState.SKIPPED, why)
             return
+        try:
+            under = self._under()  # as the policies are now
+        except (Refused, Rejected) as error:  # law L4: what a broken policy forbids is not known
+            self._settle(fire, FireState.SKIPPED, f"a policy is wrong: {error}")
+            return
         question = from_json(fire.body, Question)
         run, now = run_of(fire), self._now()
         self._metrics.lateness.observe(max(0.0, now - fire.at))
@@ -88,6 +96,7 @@ class Worker:
         try:
             outcomes = self._asker.ask(
                 question, run=run, seed=seed_of(fire), schedule=schedule,
+                under=under,
                 stopped=lambda: self.stopping,
             )  # fmt: skip
         except SequenceTaken:  # we were taken for dead, and somebody else has started it
