@@ -235,3 +235,27 @@ def test_a_daemon_says_what_is_wrong_with_its_command_line(place: Place) -> None
     done = place.chaosrun("serve", "schedules", "--listen", "nonsense")
     assert done.returncode == 2
     assert "cannot listen on nonsense" in done.stderr
+
+
+def test_a_fire_is_under_the_policies_as_they_are_when_it_is_claimed(place: Place) -> None:
+    place.experiment(hold="50ms")
+    place.schedule(interval="1s")
+    policies = place.directory / "policies"
+    policies.mkdir()
+    policy: dict[str, Any] = {
+        "apiVersion": "chaosrun.dev/v1",
+        "kind": "Policy",
+        "metadata": {"name": "no-commands"},
+        "spec": {"faults": {"forbidden": ["aws.*"]}},
+    }
+    (policies / "policy.json").write_text(json.dumps(policy))
+    place.daemon("serve", str(place.schedules), "--policy", str(policies))
+    until(lambda: Verdict.PASSED in verdicts(place), what="a fire that the policy allows")
+    policy["spec"]["faults"]["forbidden"] = ["host.*"]
+    (policies / "policy.json").write_text(json.dumps(policy))
+    until(lambda: Verdict.REFUSED in verdicts(place), what="a fire that the policy refuses")
+    count = place.injected()
+    (policies / "policy.json").write_text("{broken")
+    until(lambda: any("a policy is wrong" in f.reason for f in fires(place, FireState.SKIPPED)),
+          what="a fire that is skipped")  # fmt: skip
+    assert place.injected() == count
