@@ -1,7 +1,8 @@
 # The project's habits; `make help` lists them. All of them need only Python >= 3.11.
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types imports schemas schemas-check readme readme-check \
-  kills replicas simulate-long uml bench lock changelog image bare clean run dev
+  kills docker replicas simulate-long uml bench lock changelog image bare clean run dev \
+  cluster cluster-down cluster-kubeconfig
 
 BIN := .venv/bin
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chaosrun
@@ -57,11 +58,23 @@ kills: dev ## The long lane of real kills: hundreds of runs killed at random mom
 replicas: dev ## The long lane of daemons: minutes of killing schedulers, workers and the database
 	CHAOSRUN_REPLICAS=$${CHAOSRUN_REPLICAS:-180} $(BIN)/python -m pytest -s tests/service/test_replicas.py $(ARGS)
 
+docker: dev ## The long lane of containers: every promise of every fault of provider docker
+	$(BIN)/python -m pytest -m "long or not long" tests/contract/test_faults.py -k "docker and not host" $(ARGS)
+
 simulate-long: dev ## The long lane of the simulator
 	$(BIN)/python -m pytest -m long tests/simulation $(ARGS)
 
 uml: dev ## As root: all that is tested of netem, in a kernel that has it (User-Mode Linux)
 	$(BIN)/python -m pytest -m uml tests/mechanisms $(ARGS)
+
+cluster: dev ## As root: start a real Kubernetes on this machine, three nodes; tests then use it
+	$(BIN)/python -m tests.cluster up
+
+cluster-down: dev ## End it, and all that it made
+	$(BIN)/python -m tests.cluster down
+
+cluster-kubeconfig: dev ## Print where its kubeconfig is
+	@$(BIN)/python -m tests.cluster kubeconfig
 
 bench: dev ## Measure against the peers, and write the README's table; ARGS=name chooses
 	$(BIN)/python -m bench $(ARGS)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from chaosrun.rights import Permission
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
 
@@ -34,21 +35,13 @@ class Expiry(StrEnum):
     RUNNER = "runner"
 
 
-class Permission(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One right a fault needs: `action` in the words of `system`: linux, rbac, iam or docker."""
-
-    system: str
-    action: str
-    resource: str = ""
-
-
 class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one planned injection will touch and how it is undone: plain data, durable.
 
     `population` is how many things the targets were picked from, and `populations` how many of
-    them belong to each workload, group and zone (`targeting.populations`). `mark` and `deadline`
-    (UTC, seconds since the epoch) are filled in when the lease is made: the mark is what a
-    fault leaves on its target so that `sweep` can tell whose it is.
+    them belong to each workload, group and zone (`targeting.populations`). `mark` and
+    `deadline` (UTC, seconds since the epoch) are filled in when the lease is made: the mark is
+    what a fault leaves on its target so that `sweep` can tell whose it is.
     """
 
     fault: str
@@ -100,6 +93,10 @@ class Fault(
     example: ClassVar[dict[str, JSON]] = {}
     """A step as a person would write it: {"target": {...}, "with": {...}}."""
 
+    def needs(self) -> tuple[Permission, ...]:
+        """The rights that this fault needs with exactly these arguments."""
+        return self.permissions
+
     def plan(self, client: ClientT, rng: random.Random) -> Hold:
         """Choose targets and record the way back. Reads only; the same rng, the same targets."""
         raise NotImplementedError
@@ -138,5 +135,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: float = 0.0
     hold: Hold | None = None
 
+
+__all__ = [
+    "AnyFault", "Evidence", "Expiry", "Fault", "Found", "Hold", "Permission", "Reversal",
+]  # fmt: skip
 
 AnyFault = Fault[Any]

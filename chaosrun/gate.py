@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from chaosrun.rights import Permission
 from chaosrun.units import JSON, Duration
 
 ClientT = TypeVar("ClientT")
@@ -40,6 +41,17 @@ class Gate(
     def measure(self, client: ClientT) -> Measured:
         """Look once; reads only."""
         raise NotImplementedError
+
+    asks_rights: ClassVar[bool] = False
+    """Whether it is told every right that the experiment needs, by `measure_rights`."""
+
+    def measure_rights(self, client: ClientT, needed: tuple[Permission, ...]) -> Measured:
+        """Look once whether we have these rights, those of other systems left aside."""
+        raise NotImplementedError
+
+    def needs(self) -> tuple[Permission, ...]:
+        """The rights that this gate needs with exactly these arguments."""
+        return ()
 
     @property
     def time_needed(self) -> Duration:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from chaosrun.rights import Permission
 from chaosrun.units import JSON, Duration
 
 ClientT = TypeVar("ClientT")
@@ -40,6 +41,10 @@ class Probe(
     def observe(self, client: ClientT) -> ResultT:
         """Look once. Must end within `time_needed`."""
         raise NotImplementedError
+
+    def needs(self) -> tuple[Permission, ...]:
+        """The rights that this probe needs with exactly these arguments."""
+        return ()
 
     @property
     def time_needed(self) -> Duration:

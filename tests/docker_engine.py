@@ -27,6 +27,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -177,9 +178,12 @@ class DockerEngine:
         return sorted(found)
 
     def remove(self, *containers: str) -> None:
-        for container in containers:
+        def remove(container: str) -> None:
             with contextlib.suppress(EngineError):  # it is gone already
                 self.raw("DELETE", f"/containers/{container}", force="true", v="true")
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(remove, containers))
 
     def remove_network(self, name: str) -> None:
         with contextlib.suppress(EngineError):
@@ -213,8 +217,8 @@ class DockerEngine:
     def clean(self) -> None:
         """Remove all that this session made."""
         mine = json.dumps({"label": [f"{LABEL}={self.session}"]})
-        for each in self.ask("GET", "/containers/json", all="true", filters=mine):
-            self.remove(each["Id"])
+        found = self.ask("GET", "/containers/json", all="true", filters=mine)
+        self.remove(*(each["Id"] for each in found))
         for each in self.ask("GET", "/networks", filters=mine):
             self.remove_network(each["Id"])
 
@@ -222,6 +226,15 @@ class DockerEngine:
         self.clean()
         with contextlib.suppress(EngineError):
             self.raw("DELETE", f"/images/{quote(IMAGE, safe='')}", force="true")
+
+
+_BEFORE = """
+set -e
+ip link set lo up
+mkdir -p /etc/docker
+mount -t tmpfs none /etc/docker # this machine's settings and its key are not ours
+exec "$@"
+"""
 
 
 class OwnEngine(DockerEngine):
@@ -243,7 +256,7 @@ class OwnEngine(DockerEngine):
     def _start(self) -> subprocess.Popen[bytes]:
         words = [
             "unshare", "--net", "--mount", "--propagation", "private", "--",
-            "sh", "-c", 'ip link set lo up; exec "$@"', "dockerd", "dockerd",
+            "sh", "-c", _BEFORE, "dockerd", "dockerd",
             "--data-root", str(self._root / "data"), "--exec-root", str(self._root / "exec"),
             "--pidfile", str(self._root / "pid"), "--host", self.url,
             "--iptables=false", "--ip6tables=false", "--userland-proxy=false",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # few files are suites or schedules
 
 KINDS = ("Experiment", "Suite", "Schedule")
 SUFFIXES = (".yaml", ".yml", ".json")
+_OTHER_KINDS = {"Policy": "a policy is checked by `chaosrun policy show --policy FILE`"}
 _NOT_FILLED = ("parameters", "secrets")
 _WITH_ARGUMENTS = {"steadyState": ("with",), "abortWhen": ("with",), "method": ("with", "target")}
 
@@ -235,14 +236,14 @@ def _checked(
 ) -> tuple[Experiment | None, dict[str, JSON]]:
     if data.get("kind", "Experiment") != "Experiment" and isinstance(data["kind"], str):
         kind = data["kind"]
-        known = kind not in KINDS
+        known = kind in KINDS
         findings.value(
             ("kind",),
-            f"unknown kind `{kind}`"
+            f"the kind {kind} stands where an experiment belongs"
             if known
-            else f"the kind {kind} stands where an experiment belongs",
-            f"known here: {', '.join(KINDS)}" if known else "", code="unknown-kind",
-            wrong=kind if known else "", among=KINDS,
+            else f"unknown kind `{kind}`",
+            _OTHER_KINDS.get(kind, "" if known else f"known here: {', '.join(KINDS)}"),
+            code="unknown-kind", wrong="" if known else kind, among=KINDS,
         )  # fmt: skip
         return None, {}
     spec = data.get("spec")

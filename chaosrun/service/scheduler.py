@@ -7,6 +7,7 @@ whose own clock is wrong computes what the others do. A schedule that cannot be 
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -25,7 +26,9 @@ from chaosrun.service.metrics import Metrics
 from chaosrun.service.questions import Questions, Signature, signature
 
 REREAD = 2.0
-"""Seconds between two looks at the files of schedules."""
+"""Seconds between two looks at the files of schedules; more where a look takes long."""
+_SHARE = 50
+"""A look at the files takes at most one part of so many of the time."""
 MAKE_UP = 86400.0
 """How many seconds back missed fires are looked for."""
 LONGEST_WAIT = 1.0
@@ -80,8 +83,9 @@ class Scheduler:
             self._reread_at = 0.0
         self._now = now
         if now >= self._reread_at:
+            began = time.monotonic()
             self._reread(now)
-            self._reread_at = now + REREAD
+            self._reread_at = now + max(REREAD, _SHARE * (time.monotonic() - began))
         if self._fire(now) or self._prepare(now):
             return 0.0
         first = self._heap[0][0] if self._heap else now + LONGEST_WAIT

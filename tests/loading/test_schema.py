@@ -64,7 +64,7 @@ def _references(part: Any) -> list[str]:
 
 def test_valid_experiments_satisfy_the_schema(validator: Any) -> None:
     files = sorted((ROOT / "experiments").rglob("*.yaml"))
-    texts = [file.read_text() for file in files]
+    texts = [file.read_text() for file in files if file.name != "compose.yaml"]
     for text in [EXPERIMENT, *(text for text in texts if "\nkind: Experiment\n" in text)]:
         assert errors(validator, text) == []
 

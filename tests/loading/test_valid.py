@@ -128,4 +128,5 @@ def test_the_experiments_of_the_lab_are_valid(monkeypatch: pytest.MonkeyPatch) -
     folder = Path(__file__).parents[2] / "experiments"
     monkeypatch.chdir(folder.parent)
     for file in sorted(folder.rglob("*.yaml")):
-        load_any(file)
+        if file.name != "compose.yaml":  # what they are run on
+            load_any(file)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from threading import Lock
@@ -255,6 +256,7 @@ class Docker(Networks, Resources):
 
         with self._lock:
             if url not in self._apis:
+                _knock(url)
                 settings = kwargs_from_env({**os.environ, "DOCKER_HOST": url})
                 api = APIClient(
                     **settings,
@@ -283,14 +285,10 @@ class Docker(Networks, Resources):
             raise _of_answer(error, operation) from None
         except errors.DockerException as error:
             raise _unreachable(str(error), engine.url) from None
-        except requests.exceptions.ConnectTimeout:
-            raise _unreachable("it does not answer", engine.url) from None
-        except requests.exceptions.ConnectionError as error:
-            if _never_sent(error):
-                raise _unreachable(str(error), engine.url) from None
-            raise _unknown(operation)(f"docker {operation}: the connection broke") from None
         except requests.exceptions.RequestException as error:
-            raise _unknown(operation)(f"docker {operation}: {error}") from None
+            raise _of_request(error, engine.url, operation) from None
+        except OSError as error:
+            raise _unreachable(error.strerror or str(error), engine.url) from None
 
 
 def until(look: Callable[[], bool], seconds: float) -> bool:
@@ -339,6 +337,17 @@ def _of_answer(error: Any, operation: str) -> ChaosrunError:
     return _unknown(operation)(said) if status >= 500 else Refused(said)
 
 
+def _of_request(error: Any, url: str, operation: str) -> ChaosrunError:
+    """The error for an answer that did not come."""
+    import requests
+
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return _unreachable("it does not answer", url)
+    if isinstance(error, requests.exceptions.ConnectionError) and _never_sent(error):
+        return _unreachable(str(error), url)
+    return _unknown(operation)(f"docker {operation}: {error}")
+
+
 def _unreachable(why: str, url: str) -> ChaosrunError:
     if "Permission denied" in why:
         return Refused(
@@ -348,6 +357,14 @@ def _unreachable(why: str, url: str) -> ChaosrunError:
     if "No such file" in why or "Connection refused" in why:
         why = "nothing listens there"
     return Transient(f"no Docker engine answers at {url}: {why}", hint=_NO_ENGINE)
+
+
+def _knock(url: str) -> None:
+    """Raise OSError when nobody listens at a socket; the SDK would leave its end of it open."""
+    if url.startswith("unix://"):
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as knock:
+            knock.settimeout(_ANSWERS_WITHIN)
+            knock.connect(url.removeprefix("unix://"))
 
 
 def _never_sent(error: BaseException) -> bool:
