@@ -5,6 +5,7 @@ Law (L4): an iCalendar that cannot be read makes the schedule wrong: it might ho
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path as File
@@ -25,6 +26,7 @@ from chaosrun.schedules.spec import Schedule
 from chaosrun.units import JSON
 
 _LARGEST = 4 * 1024 * 1024
+_SAYS_SO = re.compile(rb"""(^|[{,\s"'])kind["']?\s*:\s*["']?Schedule["']?\s*([,}#\r\n]|$)""")
 _SOME_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -70,8 +72,7 @@ def is_schedule(file: File) -> bool:
         content = file.read_bytes()[:_LARGEST]
     except OSError:
         return False
-    lines = content.replace(b'"', b"").replace(b"'", b"").splitlines()
-    return any(line.split(b"#")[0].strip().rstrip(b",") == b"kind: Schedule" for line in lines)
+    return _SAYS_SO.search(content) is not None
 
 
 def load(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaosrun.loading import Invalid, Loaded, LoadedSchedule, LoadedSuite, check_files, load_any
-from chaosrun.loading.schedules import load_schedule, schedule_files
+from chaosrun.loading.schedules import is_schedule, load_schedule, schedule_files
 
 EXPERIMENT = """\
 apiVersion: chaosrun.dev/v1
@@ -178,3 +178,20 @@ def test_all_kinds_of_a_directory_are_checked_and_only_schedules_found(here: Pat
         "Loaded", "LoadedSchedule", "LoadedSuite",
     ]  # fmt: skip
     assert schedule_files((str(here),)) == [here / "schedule.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("kind: Schedule\n", True),
+        ("apiVersion: x\nkind:   'Schedule' # nightly\nspec: {}\n", True),
+        ('{"apiVersion": "x", "kind": "Schedule", "spec": {}}', True),
+        ("{kind: Schedule}", True),
+        ("kind: Experiment\n", False),
+        ("# kind of Schedule\nkind: ScheduleList\n", False),
+        ("", False),
+    ],
+)
+def test_a_file_is_known_as_a_schedule_by_its_kind(here: Path, text: str, is_one: bool) -> None:
+    (here / "some.yaml").write_text(text)
+    assert is_schedule(here / "some.yaml") is is_one
