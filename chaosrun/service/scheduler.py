@@ -70,6 +70,7 @@ class Scheduler:
         self._broken: dict[Path, Signature] = {}
         self._heap: list[tuple[float, str]] = []
         self._questions = Questions()
+        self._prepare_at = 0.0
         self._reread_at = 0.0
         self._now = 0.0
 
@@ -80,7 +81,7 @@ class Scheduler:
     def tick(self, now: float) -> float:
         """Do what is due at that time; how many seconds to wait. Raises JournalUnavailable."""
         if now < self._now - _SET_BACK:  # the journal's clock was set back
-            self._reread_at = 0.0
+            self._reread_at = self._prepare_at = 0.0
         self._now = now
         if now >= self._reread_at:
             began = time.monotonic()
@@ -171,12 +172,14 @@ class Scheduler:
 
     def _prepare(self, now: float) -> bool:
         """Read some questions that are due soon; whether there are more to read."""
-        soon = heapq.nsmallest(_AT_ONCE * 10, self._heap) if self._heap_within(now) else []
-        entries = [self._entries.get(name) for at, name in soon if at < now + AHEAD]
-        return self._questions.prepare([entry.path for entry in entries if entry is not None])
-
-    def _heap_within(self, now: float) -> bool:
-        return bool(self._heap) and self._heap[0][0] < now + AHEAD
+        if now < self._prepare_at:
+            return False
+        soon = [name for at, name in self._heap if at < now + AHEAD]
+        entries = [self._entries.get(name) for name in soon]
+        more = self._questions.prepare([entry.path for entry in entries if entry is not None])
+        if not more:
+            self._prepare_at = now + AHEAD / 4
+        return more
 
     def _fire(self, now: float) -> bool:
         """Put what is due into the agenda, some at once; whether there is more."""

@@ -204,6 +204,8 @@ class Worker:
                 logs.warn("fire given back", schedule=fire.schedule, driver=fire.driver)
                 continue
             said = "its worker died; its run was reverted by another"
+            if fire.driver == ours:
+                said = "the journal failed as its run began; what began was reverted"
             self._journal.agenda.settle(fire.schedule, fire.due, FireState.ENDED, said, now)
 
 
