@@ -17,6 +17,9 @@ from typing import NamedTuple
 
 from chaosrun.schedules.days import Days
 
+_MOST = 1000
+"""Days whose candidates are remembered: one looks back over the same ones again and again."""
+
 
 class Draw(NamedTuple):
     """A candidate: the share of its day's open time before it, and whether it fires."""
@@ -45,6 +48,7 @@ class Chance:
         self._seed = seed
         self._mean, self._gap = mean, gap
         self._days = days
+        self._known: dict[date, list[float]] = {}
 
     def draws(self, day: date) -> list[Draw]:
         """The candidates of a day, in order; none where it is closed."""
@@ -62,12 +66,19 @@ class Chance:
         return found
 
     def _candidates(self, day: date) -> list[float]:
-        between, at, found = self._mean - self._gap, 0.0, []
+        known = self._known.get(day)
+        if known is not None:
+            return known
+        between, at = self._mean - self._gap, 0.0
+        found: list[float] = []
         for share in shares(f"{self._seed}/{day.isoformat()}"):
             at -= between * math.log(1.0 - share)
             if at >= 1.0:
                 break
             found.append(at)
+        if len(self._known) > _MOST:
+            self._known.clear()
+        self._known[day] = found
         return found
 
     def _last_before(self, day: date) -> float:
