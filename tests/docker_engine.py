@@ -304,16 +304,23 @@ class OwnEngine(DockerEngine):
             self.clean()
         self._daemon.send_signal(signal.SIGTERM)
         try:
-            self._daemon.wait(20)
+            self._daemon.wait(60)
         except subprocess.TimeoutExpired:
             self._daemon.kill()
             self._daemon.wait()
         subprocess.run(["ip", "link", "del", self._veth], stderr=subprocess.DEVNULL, check=False)
-        for directory in (_CGROUPS, *_CGROUPS.iterdir()):
-            mine = directory / self.cgroups().lstrip("/")
+        until = time.monotonic() + 10
+        while self._left() and time.monotonic() < until:  # what was killed takes a moment to go
+            time.sleep(0.05)
+
+    def _left(self) -> bool:
+        """Remove our control groups and files; whether some are left."""
+        found = [each / self.cgroups().lstrip("/") for each in (_CGROUPS, *_CGROUPS.iterdir())]
+        for group in found:
             with contextlib.suppress(OSError):
-                mine.rmdir()
+                group.rmdir()
         shutil.rmtree(self._root, ignore_errors=True)
+        return self._root.exists() or any(group.exists() for group in found)
 
 
 @functools.cache
