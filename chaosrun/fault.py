@@ -45,14 +45,16 @@ class Permission(msgspec.Struct, frozen=True, omit_defaults=True):
 class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one planned injection will touch and how it is undone: plain data, durable.
 
-    `population` is how many things the targets were picked from. `mark` and `deadline` (UTC,
-    seconds since the epoch) are filled in when the lease is made: the mark is what a
+    `population` is how many things the targets were picked from, and `populations` how many of
+    them belong to each workload, group and zone (`targeting.populations`). `mark` and `deadline`
+    (UTC, seconds since the epoch) are filled in when the lease is made: the mark is what a
     fault leaves on its target so that `sweep` can tell whose it is.
     """
 
     fault: str
     targets: tuple[Target, ...]
     population: int
+    populations: dict[str, int] = {}
     effect: str
     undo: JSON = None
     way_back: str = ""

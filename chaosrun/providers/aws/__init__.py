@@ -36,6 +36,7 @@ provider = Provider(
         "aws.target-health": "health:TargetProbe",
     },
     gates={"aws.account": "account:Account", "aws.alarms-ok": "alarms:AlarmsOk"},
+    halts={"aws.ssm-parameter": "halts:SsmParameter", "aws.fis-lever": "halts:FisLever"},
     connect="client:connect",
     sweep="marks:find",
     needs=("boto3",),

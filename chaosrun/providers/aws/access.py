@@ -56,6 +56,11 @@ class Access(
         )
 
 
+def belonging(access: Access, **more: str) -> dict[str, str]:
+    """What a target belongs to, for policies: its account, and what `more` says."""
+    return {"account": access.account, "namespace": "", "workload": "", "group": "", **more}
+
+
 def undo(access: Access, **more: Any) -> dict[str, Any]:
     """What the way back needs: the account and Region it was planned in, and `more`."""
     return {"access": to_plain(access), **more}

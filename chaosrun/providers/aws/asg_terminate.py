@@ -9,11 +9,11 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
-from chaosrun.providers.aws.access import Access, access_of, iam, undo
+from chaosrun.providers.aws.access import Access, access_of, belonging, iam, undo
 from chaosrun.providers.aws.client import Aws, until
 from chaosrun.providers.aws.groups import Group, group_named
 from chaosrun.providers.aws.instances import ENDED, held, ids_of, in_words
-from chaosrun.targeting import Pick, Target, pick
+from chaosrun.targeting import Pick, Target, pick, populations
 from chaosrun.units import JSON
 
 _HEALS_BY = ("HealthCheck", "Launch", "ReplaceUnhealthy", "Terminate")
@@ -51,9 +51,14 @@ class AsgTerminate(Fault[Aws], frozen=True, kw_only=True):
         access = client.settle(self.target.access())
         group = group_named(client, access, self.target.group)
         _must_heal(group)
+        groups = belonging(access, workload=group.name, group=group.name)
+        serving = {
+            member.id: Target(kind="ec2-instance", id=member.id, domain=member.zone, groups=groups)
+            for member in group.serving
+        }
         targets = pick(
             [
-                Target(kind="ec2-instance", id=member.id, domain=member.zone)
+                serving[member.id]
                 for member in group.serving
                 if not member.protected and self.target.zone in ("", member.zone)
             ],
@@ -64,6 +69,7 @@ class AsgTerminate(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(group.serving),
+            populations=populations(serving.values()),
             effect=f"they are terminated, and {group.name} replaces them",
             undo=undo(access, group=group.name),
             way_back="the group launches others in their place",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
@@ -10,7 +11,7 @@ from msgspec import Meta
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
 from chaosrun.providers.aws import marks
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, iam, undo
+from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, belonging, iam, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.instances import ids_of
 from chaosrun.targeting import Pick, Target, pick
@@ -67,6 +68,8 @@ class AzOutage(Fault[Aws], frozen=True, kw_only=True):
                     kind="subnet",
                     id=subnet["SubnetId"],
                     domain=subnet["AvailabilityZone"],
+                    labels={tag["Key"]: tag["Value"] for tag in subnet.get("Tags", ())},
+                    groups=belonging(access),
                     undo={"acl": acls[subnet["SubnetId"]]["NetworkAclId"]},
                 )
                 for subnet in found
@@ -80,6 +83,10 @@ class AzOutage(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(found),
+            populations={
+                f"subnet zone={zone}": count
+                for zone, count in Counter(one["AvailabilityZone"] for one in found).items()
+            },
             effect=f"they are cut off, as if {wanted.zone} were lost",
             undo=undo(access, vpc=wanted.vpc),
             way_back="chaosrun gives each subnet its network ACL again",

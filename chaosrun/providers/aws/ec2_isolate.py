@@ -11,7 +11,7 @@ from chaosrun.providers.aws import marks
 from chaosrun.providers.aws.access import MARK_KEY, access_of, iam, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.instances import ENDED, Instances, held, ids_of
-from chaosrun.targeting import pick
+from chaosrun.targeting import pick, populations
 from chaosrun.units import JSON
 
 
@@ -52,6 +52,7 @@ class Ec2Isolate(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(population),
+            populations=populations(population),
             effect="they are cut off the network",
             undo=undo(access),
             way_back="chaosrun puts their security groups back",

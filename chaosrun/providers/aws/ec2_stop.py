@@ -18,7 +18,7 @@ from chaosrun.providers.aws.instances import (
     ids_of,
     in_words,
 )
-from chaosrun.targeting import pick
+from chaosrun.targeting import pick, populations
 from chaosrun.units import JSON
 
 
@@ -46,7 +46,8 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
     def plan(self, client: Aws, rng: random.Random) -> Hold:
         access = client.settle(self.target.access())
         running = {each.id: each for each in self.target.running(client, access)}
-        targets = pick([each.target() for each in running.values()], self.target.pick, rng)
+        population = [each.target() for each in running.values()]
+        targets = pick(population, self.target.pick, rng)
         for target in targets:
             one = running[target.id]
             if one.group:
@@ -70,6 +71,7 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(running),
+            populations=populations(population),
             effect="they are stopped",
             undo=undo(access),
             way_back="chaosrun starts them again",

@@ -10,7 +10,7 @@ from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
 from chaosrun.providers.aws.access import access_of, iam, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.instances import ENDED, Instances, await_state, held, ids_of, in_words
-from chaosrun.targeting import pick
+from chaosrun.targeting import pick, populations
 from chaosrun.units import JSON
 
 
@@ -34,7 +34,8 @@ class Ec2Terminate(Fault[Aws], frozen=True, kw_only=True):
     def plan(self, client: Aws, rng: random.Random) -> Hold:
         access = client.settle(self.target.access())
         running = {each.id: each for each in self.target.running(client, access)}
-        targets = pick([each.target() for each in running.values()], self.target.pick, rng)
+        population = [each.target() for each in running.values()]
+        targets = pick(population, self.target.pick, rng)
         for target in targets:
             if group := running[target.id].group:
                 raise Refused(
@@ -51,6 +52,7 @@ class Ec2Terminate(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(running),
+            populations=populations(population),
             effect="they are terminated",
             undo=undo(access),
             way_back="none: they are gone for good",

@@ -9,11 +9,11 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, iam, undo
+from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, belonging, iam, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.marks import tags
 from chaosrun.providers.aws.target_groups import arn_of, health_of
-from chaosrun.targeting import Pick, Target, pick
+from chaosrun.targeting import Pick, Target, pick, populations
 from chaosrun.units import JSON
 
 _AWAY = ("draining", "unused")
@@ -57,10 +57,12 @@ class ElbDeregister(Fault[Aws], frozen=True, kw_only=True):
         if missing := sorted(set(wanted.ids) - known):
             raise Refused(f"{', '.join(missing)}: not in {wanted.target_group}")
         healthy = [one for one in health if one["TargetHealth"]["State"] == "healthy"]
+        groups = belonging(access, group=wanted.target_group)
+        population = [(_as_target(arn, one["Target"], groups), one) for one in healthy]
         targets = pick(
             [
-                _as_target(arn, one["Target"])
-                for one in healthy
+                target
+                for target, one in population
                 if (not wanted.ids or one["Target"]["Id"] in wanted.ids)
                 and wanted.zone in ("", one["Target"].get("AvailabilityZone", ""))
             ],
@@ -71,6 +73,7 @@ class ElbDeregister(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(healthy),
+            populations=populations(target for target, _ in population),
             effect="the load balancer sends them nothing",
             undo=undo(access, arn=arn),
             way_back="chaosrun registers them again",
@@ -115,7 +118,7 @@ class ElbDeregister(Fault[Aws], frozen=True, kw_only=True):
         )
 
 
-def _as_target(arn: str, written: dict[str, Any]) -> Target:
+def _as_target(arn: str, written: dict[str, Any], groups: dict[str, str] | None = None) -> Target:
     port = f":{written['Port']}" if "Port" in written else ""
     name = f"{written['Id']}{port}"
     return Target(
@@ -123,6 +126,7 @@ def _as_target(arn: str, written: dict[str, Any]) -> Target:
         id=f"{arn}/{name}",
         name=name,
         domain=written.get("AvailabilityZone", ""),
+        groups=groups or {},
         undo={k: written[k] for k in ("Id", "Port", "AvailabilityZone") if k in written},
     )
 

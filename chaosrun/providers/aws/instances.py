@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Hold
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of
+from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, belonging
 from chaosrun.providers.aws.client import Aws, until
 from chaosrun.targeting import Pick, Target
 
@@ -31,13 +31,19 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     zone: str
     vpc: str
     group: str
+    tags: dict[str, str]
+    account: str
     root: str
     lifecycle: str
     mark: str
     interfaces: dict[str, list[str]]
 
     def target(self, undo: Any = None) -> Target:
-        return Target(kind="ec2-instance", id=self.id, name=self.name, domain=self.zone, undo=undo)
+        groups = belonging(Access(account=self.account), workload=self.group, group=self.group)
+        return Target(
+            kind="ec2-instance", id=self.id, name=self.name, domain=self.zone, undo=undo,
+            labels=self.tags, groups=groups,
+        )  # fmt: skip
 
 
 class Instances(Access, frozen=True, kw_only=True):
@@ -93,7 +99,7 @@ def look(
             access, "ec2", "describe_instances", "Reservations",
             Filters=asked, PaginationConfig={"PageSize": _A_PAGE},
         ):  # fmt: skip
-            found += [_instance(one) for one in reservation["Instances"]]
+            found += [_instance(one, access.account) for one in reservation["Instances"]]
     return sorted(found, key=lambda each: each.id)
 
 
@@ -126,7 +132,7 @@ def in_words(hold: Hold, now: Iterable[Instance]) -> str:
     )
 
 
-def _instance(written: dict[str, Any]) -> Instance:
+def _instance(written: dict[str, Any], account: str) -> Instance:
     tags = {tag["Key"]: tag["Value"] for tag in written.get("Tags", ())}
     return Instance(
         id=written["InstanceId"],
@@ -135,6 +141,8 @@ def _instance(written: dict[str, Any]) -> Instance:
         zone=written.get("Placement", {}).get("AvailabilityZone", ""),
         vpc=written.get("VpcId", ""),
         group=tags.get(GROUP_TAG, ""),
+        tags={key: value for key, value in tags.items() if key != MARK_KEY},
+        account=account,
         root=written.get("RootDeviceType", ""),
         lifecycle=written.get("InstanceLifecycle", ""),
         mark=tags.get(MARK_KEY, ""),

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
-from chaosrun.providers.aws.access import access_of, iam, undo
+from chaosrun.providers.aws.access import access_of, belonging, iam, undo
 from chaosrun.providers.aws.client import Aws, until
 from chaosrun.providers.aws.functions import Function, mark, marked, unmark
 from chaosrun.targeting import Pick, Target, pick
@@ -59,6 +59,7 @@ class LambdaDisableTrigger(Fault[Aws], frozen=True, kw_only=True):
                     kind="lambda-trigger",
                     id=one["UUID"],
                     name=one.get("EventSourceArn", "").rpartition(":")[2],
+                    groups=belonging(access, workload=function["FunctionName"], zone=""),
                 )
                 for one in enabled
                 if wanted.source in ("", one.get("EventSourceArn", ""))
@@ -70,6 +71,7 @@ class LambdaDisableTrigger(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(enabled),
+            populations={f"lambda-trigger workload={function['FunctionName']}": len(found)},
             effect=f"{function['FunctionName']} is not fed by them",
             undo=undo(access, function=function["FunctionArn"], name=function["FunctionName"]),
             way_back="chaosrun enables them again",

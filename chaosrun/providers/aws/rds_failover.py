@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
-from chaosrun.providers.aws.access import Access, access_of, iam, undo
+from chaosrun.providers.aws.access import Access, access_of, belonging, iam, undo
 from chaosrun.providers.aws.client import Aws, until
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
@@ -54,7 +54,13 @@ class RdsFailover(Fault[Aws], frozen=True, kw_only=True):
         return Hold(
             fault=self.name,
             targets=(
-                Target(kind="rds-cluster", id=cluster["DBClusterArn"], name=self.target.cluster),
+                Target(
+                    kind="rds-cluster",
+                    id=cluster["DBClusterArn"],
+                    name=self.target.cluster,
+                    labels={tag["Key"]: tag["Value"] for tag in cluster.get("TagList", ())},
+                    groups=belonging(access, zone=""),
+                ),
             ),
             population=1,
             effect=f"{heir} takes over from {writer}",

@@ -12,7 +12,7 @@ from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
 from chaosrun.network import has_reference
 from chaosrun.providers.aws import marks
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, iam, undo
+from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, belonging, iam, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
@@ -78,7 +78,14 @@ class RouteBlackhole(Fault[Aws], frozen=True, kw_only=True):
         return Hold(
             fault=self.name,
             targets=(
-                Target(kind="route", id=f"{self.target.table}/{wanted}", name=wanted, undo=by),
+                Target(
+                    kind="route",
+                    id=f"{self.target.table}/{wanted}",
+                    name=wanted,
+                    undo=by,
+                    labels={tag["Key"]: tag["Value"] for tag in table.get("Tags", ())},
+                    groups=belonging(access, zone=""),
+                ),
             ),
             population=len([one for one in table["Routes"] if one.get("GatewayId") != "local"]),
             effect=f"{wanted} cannot be reached",

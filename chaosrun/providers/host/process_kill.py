@@ -24,7 +24,7 @@ from chaosrun.providers.host.selection import (
     identity_of,
     rights,
 )
-from chaosrun.targeting import pick
+from chaosrun.targeting import pick, populations
 from chaosrun.units import JSON, Duration
 
 Ending = Literal[
@@ -100,6 +100,7 @@ class ProcessKill(Fault[Host], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(population),
+            populations=populations(population),
             effect=f"they end by SIG{self.signal}",
             undo=to_plain(undo),
             way_back="`restart` starts what is missing" if self.restart else "their supervisor",

@@ -131,6 +131,13 @@ def as_target(process: Process, host: Host, undo: dict[str, JSON]) -> Target:
         id=f"{process.identity}.{place.key}",
         name=f"{process.name} (pid {process.pid})",
         domain=place.node,
+        labels={},
+        groups={
+            "account": "",
+            "namespace": "",
+            "workload": f"{place.node}/{process.name}",
+            "group": "",
+        },
         undo={
             "pid": process.pid,
             "started": process.identity.started,

@@ -127,6 +127,8 @@ class TcpProxy(Fault[Host], frozen=True, kw_only=True):
                     id=f"{status.listen}.{place.key}",
                     name=f"{status.listen} -> {status.upstream}",
                     domain=place.node,
+                    labels={},
+                    groups={"account": "", "namespace": "", "workload": "", "group": ""},
                 ),
             ),
             population=1,
