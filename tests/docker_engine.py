@@ -178,12 +178,12 @@ class DockerEngine:
         return sorted(found)
 
     def remove(self, *containers: str) -> None:
-        def remove(container: str) -> None:
-            with contextlib.suppress(EngineError):  # it is gone already
-                self.raw("DELETE", f"/containers/{container}", force="true", v="true")
-
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(remove, containers))
+            list(pool.map(self._remove, containers))
+
+    def _remove(self, container: str) -> None:
+        with contextlib.suppress(EngineError):  # it is gone already
+            self.raw("DELETE", f"/containers/{container}", force="true", v="true")
 
     def remove_network(self, name: str) -> None:
         with contextlib.suppress(EngineError):
@@ -218,7 +218,8 @@ class DockerEngine:
         """Remove all that this session made."""
         mine = json.dumps({"label": [f"{LABEL}={self.session}"]})
         found = self.ask("GET", "/containers/json", all="true", filters=mine)
-        self.remove(*(each["Id"] for each in found))
+        for each in found:  # one by one: at the end of Python no thread can be started
+            self._remove(each["Id"])
         for each in self.ask("GET", "/networks", filters=mine):
             self.remove_network(each["Id"])
 
