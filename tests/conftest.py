@@ -30,10 +30,11 @@ settings.load_profile("chaosrun")
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test touches the journal or the lab of the person who runs the tests."""
+    """No test touches the journal, the lab or the cluster of the person who runs the tests."""
     monkeypatch.delenv("CHAOSRUN_JOURNAL", raising=False)
     monkeypatch.delenv("CHAOSRUN_STATE_DIR", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -96,9 +96,7 @@ def _configured(access: Access) -> tuple[str, Any]:
     try:
         if files:
             where = os.pathsep.join(files)
-            if not context:
-                current = config.list_kube_config_contexts(config_file=where)[1]
-                context = str(current["name"])
+            context = context or _current(files)
             config.load_kube_config(
                 config_file=where, context=context,
                 client_configuration=settings, persist_config=False,
@@ -110,12 +108,25 @@ def _configured(access: Access) -> tuple[str, Any]:
             config.load_incluster_config(client_configuration=settings)
     except ConfigException as error:
         raise Refused(f"kubeconfig: {error}", hint="`kubectl config get-contexts`") from None
-    except (OSError, ValueError, KeyError, TypeError, YAMLError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError) as error:
         said = " ".join(str(error).split())[:300]
         raise Refused(f"the kubeconfig cannot be read: {said}") from None
     settings.connection_pool_maxsize = _CONNECTIONS
     settings.retries = False
     return context, ApiClient(settings)
+
+
+def _current(files: list[str]) -> str:
+    """The context that kubectl would take: of the first file that names one. Raises Refused."""
+    from yaml import safe_load
+
+    for name in files:
+        found = safe_load(Path(name).read_text()) or {}
+        if current := found.get("current-context"):
+            return str(current)
+    raise Refused(
+        "the kubeconfig names no current context", hint="`kubectl config use-context`, or `context`"
+    )
 
 
 def kubeconfigs(access: Access) -> list[str]:

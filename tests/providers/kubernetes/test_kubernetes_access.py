@@ -39,9 +39,10 @@ def test_a_cluster_that_does_not_answer_is_told_within_seconds(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "kubeconfig"),
+        ("", "no current context"),
+        ("- a list", "cannot be read"),
         ("{", "cannot be read"),
-        ("apiVersion: v1\nkind: Config\n", "kubeconfig"),
+        ("apiVersion: v1\nkind: Config\n", "no current context"),
         ('{"apiVersion": "v1", "current-context": "none", "contexts": []}', "kubeconfig"),
     ],
 )
@@ -95,7 +96,7 @@ def test_credentials_that_expired_are_read_anew_but_not_those_of_another_server(
         assert client.settle(access).cluster
         config["users"][0]["user"]["token"] = "expired"
         api.kubeconfig.write_text(json.dumps(config))
-        other, stale = Kubernetes(), Access(kubeconfig=str(api.kubeconfig))
+        other, stale = Kubernetes(), Access(kubeconfig=str(api.kubeconfig), context="test")
         other._connection(stale)  # it has read the expired token
         config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
         api.kubeconfig.write_text(json.dumps(config))

@@ -16,7 +16,11 @@ import pytest
 
 from chaosrun import discovery
 from chaosrun.events import Verdict
+from chaosrun.providers.kubernetes.api import Kubernetes
+from chaosrun.providers.kubernetes.pods_probe import LogsProbe
+from chaosrun.units import Duration
 from chaosrun.verdicts import exit_code
+from tests.cluster.session import kubeconfig
 from tests.contract.labs.kubernetes import (
     EnvoyLab,
     IstioLab,
@@ -39,7 +43,8 @@ def verdict_of(file: Path) -> str:
 
 
 def words_of(file: Path) -> list[str]:
-    given = ["--set", "hold=1500ms"]
+    hold = "5s" if verdict_of(file) == "deviated" else "1500ms"  # until traffic has told
+    given = ["--set", f"hold={hold}"]
     zone = outside().items("/api/v1/nodes")[0]["metadata"]["labels"]
     if "    zone: {type" in file.read_text():
         given += ["--set", f"zone={zone['topology.kubernetes.io/zone']}"]
@@ -83,6 +88,18 @@ def whole(place: str) -> bool:
     )
 
 
+def calm(place: str) -> bool:
+    """Whether the traffic of the last seconds was served."""
+    probe = LogsProbe(
+        namespace=place, selector="app=traffic", pattern="served=[0-4] ", since=Duration(4),
+        kubeconfig=str(kubeconfig()),
+    )  # fmt: skip
+    client = Kubernetes()
+    found = probe.observe(client)
+    client.close()
+    return found.lines > 0 and found.matches == 0
+
+
 @pytest.fixture(scope="module")
 def world(shop: str) -> str:
     """The shop, with objects of a mesh and of a gateway."""
@@ -103,6 +120,7 @@ def as_it_says(file: Path, place: str) -> Iterator[None]:
     path = f"/apis/apps/v1/namespaces/{place}/deployments/catalog"
     if "degraded" not in file.name:
         until(lambda: whole(place), "the shop should be whole")
+        until(lambda: calm(place), "all of the last purchases should be served")
         yield
         return
     wrong = {"spec": {"template": {"spec": {"nodeSelector": {"no": "node"}}}}}

@@ -54,7 +54,7 @@ def selector(place: str) -> Any:
     ("patch", "said"),
     [
         ([{"op": "replace", "path": "/spec/selector/app", "value": "web"}], "changes nothing"),
-        ([{"op": "replace", "path": "/spec/none/such", "value": 1}], "replace operation"),
+        ([{"op": "replace", "path": "/spec/none/such", "value": 1}], "rejected our request"),
         ({"spec": {"ports": [{"port": 70000}]}}, "must be between 1 and 65535"),
     ],
 )
