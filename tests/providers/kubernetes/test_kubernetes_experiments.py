@@ -16,11 +16,7 @@ import pytest
 
 from chaosrun import discovery
 from chaosrun.events import Verdict
-from chaosrun.providers.kubernetes.api import Kubernetes
-from chaosrun.providers.kubernetes.pods_probe import LogsProbe
-from chaosrun.units import Duration
 from chaosrun.verdicts import exit_code
-from tests.cluster.session import kubeconfig
 from tests.contract.labs.kubernetes import (
     EnvoyLab,
     IstioLab,
@@ -29,7 +25,7 @@ from tests.contract.labs.kubernetes import (
     until,
     worn,
 )
-from tests.providers.kubernetes.conftest import Runner, rights_of
+from tests.providers.kubernetes.conftest import Runner, calm, rights_of
 
 FILES = sorted(Path("experiments/kubernetes").glob("*.yaml"))
 SECRET = "a-password-that-nobody-may-see"
@@ -86,18 +82,6 @@ def whole(place: str) -> bool:
         and one["status"].get("readyReplicas") == one["spec"]["replicas"]
         for one in found
     )
-
-
-def calm(place: str) -> bool:
-    """Whether the traffic of the last seconds was served."""
-    probe = LogsProbe(
-        namespace=place, selector="app=traffic", pattern="served=[0-4] ", since=Duration(4),
-        kubeconfig=str(kubeconfig()),
-    )  # fmt: skip
-    client = Kubernetes()
-    found = probe.observe(client)
-    client.close()
-    return found.lines > 0 and found.matches == 0
 
 
 @pytest.fixture(scope="module")

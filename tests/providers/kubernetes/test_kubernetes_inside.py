@@ -14,7 +14,7 @@ import pytest
 from tests.cluster import images
 from tests.cluster.session import parts
 from tests.contract.labs.kubernetes import outside, until
-from tests.providers.kubernetes.conftest import RUNNERS, Runner, rights_of
+from tests.providers.kubernetes.conftest import RUNNERS, Runner, calm, rights_of
 
 REPOSITORY = Path(__file__).parents[3]
 FILE = "experiments/kubernetes/12-nobody-reads-the-banner.yaml"
@@ -97,6 +97,7 @@ def within(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_runs_in_the_cluster_as_its_service_account(inside: Path) -> None:
+    until(lambda: calm("shop"), "all of the last purchases should be served")
     done = within("run", FILE, "--set", "hold=1s", "--quiet")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
