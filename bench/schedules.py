@@ -124,7 +124,7 @@ def _lateness(place: Path) -> list[float]:
     scheduler_module.REREAD = 86400.0
     scheduler = Scheduler(journal, [str(folder)], offer, "bench", Metrics())
     scheduler.tick(day())  # reading ten thousand files is the start, not the day
-    day = _Day(_NOON.timestamp() + 30)
+    day = _Day(_NOON.timestamp())
     end = _NOON.timestamp() + 86400
     while day() < end:
         day.jump(scheduler.tick(day()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path as File
 
 import msgspec
@@ -101,7 +101,29 @@ def load(
     findings.raise_any()
     if schedule is None:
         raise Invalid([Problem(file=file, message="is not a schedule")])
+    if schedule.spec.random is None and schedule.spec.open_hours() is not None:
+        _see_it_fire(Timetable(schedule, texts), findings)
+        findings.raise_any()
     return LoadedSchedule(schedule=schedule, icalendars=texts, question=asked, source=file)
+
+
+def _see_it_fire(table: Timetable, findings: Findings) -> None:
+    """Report a window in which none of a year's times is: nobody would notice until they look."""
+    if table.ever_fires(_SOME_INSTANT):
+        return
+    start = table.begins or _SOME_INSTANT
+    fire = next(table.candidates(start, start + timedelta(days=366)), None)
+    if fire is None:
+        return  # it expires before its first time, and `schedule list` says so
+    local = fire.at.astimezone(table.zone)
+    key = "window" if table.schedule.spec.window else "calendar"
+    findings.value(
+        ("spec", key),
+        f"none of its times is open: {local:%a %H:%M}, for one, is closed:"
+        f" {table.closed_by(fire.at)}",
+        "move the times into the open hours, or the hours around the times",
+        code="never-fires",
+    )
 
 
 def timetable(loaded: LoadedSchedule) -> Timetable:

@@ -326,6 +326,12 @@ class Summary(Part, frozen=True, kw_only=True):
     digest: Annotated[str, Meta(description="Of the experiment")] = ""
     parameters: dict[str, JSON] = {}
     source: Annotated[str, Meta(description="Where the experiment came from")] = ""
+    schedule: Annotated[
+        str, Meta(description="The schedule that asked; empty when a person or a pipeline did")
+    ] = ""
+    suite: Annotated[
+        str, Meta(description="The first part of the ids of all runs of the suite it belongs to")
+    ] = ""
     repeat: Annotated[str, Meta(description="The command that asks the same again")] = ""
     phases: tuple[PhaseResult, ...] = ()
     gates: tuple[GateResult, ...] = ()

@@ -20,6 +20,7 @@ from chaosrun.schedules.days import days_of
 from chaosrun.schedules.spec import Schedule, wall
 
 _DAY = timedelta(days=1)
+_YEAR = 366 * _DAY
 _MILLISECOND = timedelta(milliseconds=1)
 _ANCHOR = datetime(2000, 1, 1)
 AHEAD = 731 * _DAY
@@ -73,6 +74,18 @@ class Timetable:
     def closed_by(self, instant: datetime) -> str:
         """The rule of its window or calendar that closes it at that instant."""
         return self.days.closed_by(instant)
+
+    def ever_fires(self, since: datetime) -> bool:
+        """Whether there is a fire within a year from `since`, or from when it starts."""
+        start = self.begins or since
+        end = min(self.ends, start + _YEAR) if self.ends else start + _YEAR
+        day, last = start.astimezone(self.zone).date(), end.astimezone(self.zone).date()
+        while day <= last:
+            for begin, close in self.days.spans(day):
+                if next(self.candidates(max(begin, start), min(close, end)), None) is not None:
+                    return True
+            day += _DAY
+        return False
 
     def candidates(self, start: datetime, end: datetime) -> Iterator[Fire]:
         """What the trigger alone would fire with `at` from `start` to before `end`, by `at`."""

@@ -112,6 +112,7 @@ def test_run_asks_a_schedules_question_now(planned: Chaosrun) -> None:
     done = planned("schedule", "run", "schedules/weekdays.yaml")
     assert done.returncode == 0, done.stderr
     assert "passed" in done.stdout
+    assert "schedule weekdays" in done.stdout
     assert not planned.marked
     line = json.loads(planned("export", "last").stdout.splitlines()[0])
     assert line["schedule"] == "weekdays"

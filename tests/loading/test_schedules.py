@@ -32,6 +32,7 @@ metadata: {name: nightly}
 spec:
   experiment: experiment.yaml
   cron: "30 10 * * 1-5"
+  window: {}
 """
 SUITE = """\
 apiVersion: chaosrun.dev/v1
@@ -100,6 +101,8 @@ def test_an_experiment_may_stand_in_the_schedule_itself(here: Path) -> None:
         (('5"\n', '5"\n  misfire: {policy: twice}\n'), ["7:21: `policy` must be skip or once"]),
         (('5"\n', '5"\n  calendar: {files: [none.ics]}\n'),
          ["7:22: cannot read the iCalendar none.ics"]),
+        (("30 10 * * 1-5", "30 4 * * 1-5"), ["7:11: none of its times is open: Thu 04:30, for one,"
+                                             " is closed: outside of 09:00-17:00 (move"]),
         (("kind: Schedule", "kind: Shedule"), ["2:7: unknown kind `Shedule` (did you mean"]),
     ],
 )  # fmt: skip
@@ -124,7 +127,7 @@ def test_an_icalendar_that_is_cut_off_is_no_calendar(here: Path) -> None:
     (here / "freezes.ics").write_text("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n")
     text = SCHEDULE + "  calendar: {files: [freezes.ics]}\n"
     (found,) = problems(here / "schedule.yaml", text)
-    assert found.startswith("7:22: the iCalendar freezes.ics cannot be read")
+    assert found.startswith("8:22: the iCalendar freezes.ics cannot be read")
 
 
 def test_a_suite_gives_its_parameters_to_those_that_want_them(here: Path) -> None:

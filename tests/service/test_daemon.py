@@ -200,6 +200,35 @@ def test_a_scheduled_suite_runs_in_its_order(place: Place) -> None:
     assert started.suite == fire.run  # type: ignore[union-attr]
 
 
+def test_a_suite_whose_worker_was_killed_is_reverted_and_its_rest_is_not_started(
+    place: Place,
+) -> None:
+    for name in ("first", "second"):
+        place.experiment(name, hold="10m")
+    suite: dict[str, Any] = {
+        "apiVersion": "chaosrun.dev/v1",
+        "kind": "Suite",
+        "metadata": {"name": "both"},
+        "spec": {
+            "title": "Both",
+            "experiments": [
+                {"name": name, "experiment": f"{name}.json"} for name in ("first", "second")
+            ],
+        },
+    }
+    (place.directory / "suite.json").write_text(json.dumps(suite))
+    place.schedule(interval="2s", suite="../suite.json")
+    killed = place.daemon("serve", str(place.schedules))
+    until(lambda: place.marked("first"), what="the mark")
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    place.daemon("worker")
+    until(lambda: not place.marked("first"), what="the mark being gone")
+    until(lambda: not place.journal.agenda.claimed(), what="the fire being over")
+    assert [row.name for row in place.journal.runs()] == ["first"]
+    assert place.injected("second") == 0
+
+
 def test_a_fire_can_be_left_to_the_daemon_by_hand(place: Place) -> None:
     place.experiment(hold="50ms")
     path = place.schedule(cron="@yearly")
