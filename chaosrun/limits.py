@@ -15,6 +15,7 @@ from chaosrun.spec import Limits, Step, method_seconds
 from chaosrun.units import Share, format_seconds
 
 HALF = Share(0.5)
+_MOST_PORTIONS = 6
 
 
 class LimitMeasured(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +64,7 @@ def _share(limits: Limits, step: Step, hold: Hold) -> LimitMeasured:
     else:
         alone = limits.share is None and population == 1
         within = alone or count / population <= largest.fraction + 1e-9
-        measured = f"{count} of {population} ({count / population:.0%})"
+        measured = f"{count} of {population} ({count / population:.0%})" + _portions(hold)
     rule = f"at most {largest}" + (
         "" if limits.share else " of two or more, as limits.share is unset"
     )
@@ -75,3 +76,12 @@ def _share(limits: Limits, step: Step, hold: Hold) -> LimitMeasured:
         hint="pick fewer, or set limits.share",
         step=step.name,
     )
+
+
+def _portions(hold: Hold) -> str:
+    """Where the targets are: `; zone eu-west-1a 1 of 2, group web 1 of 4`."""
+    hit = [each for each in hold.portions if each.targets]
+    said = [f"{each.of} {each.targets} of {each.population}" for each in hit[:_MOST_PORTIONS]]
+    if len(hit) > _MOST_PORTIONS:
+        said.append(f"and {len(hit) - _MOST_PORTIONS} more")
+    return f"; {', '.join(said)}" if said else ""

@@ -20,7 +20,7 @@ from chaosrun import events as e
 from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import ChaosrunError, Indeterminate, JournalUnavailable, Refused, Transient
 from chaosrun.events import AnyEvent, Failure, Outcome
-from chaosrun.fault import AnyFault, Hold
+from chaosrun.fault import AnyFault, Expiry, Hold
 from chaosrun.gate import Measured
 from chaosrun.journal import Journal
 from chaosrun.observed import brief, mentioned
@@ -198,7 +198,8 @@ class Performer:
         )
         rng = random.Random(f"{run.seed}/{name}")
         hold = fault.plan(self._client("faults", step.fault), rng)
-        hold = replace(hold, fault=step.fault, reversal=fault.reversal, expiry=fault.expiry)
+        ends = Expiry.TARGET if Expiry.TARGET in (hold.expiry, fault.expiry) else Expiry.RUNNER
+        hold = replace(hold, fault=step.fault, reversal=fault.reversal, expiry=ends)
         return e.Planned(at=0, step=name, hold=hold, final=final)
 
     def _sample(self, run: Run, effect: Sample, began: float) -> e.Sampled:
@@ -294,7 +295,7 @@ def failed(
 
 
 _FREE = ("result", "error", "hint", "reason", "detail", "measured", "rule", "effect", "undo",
-         "way_back", "mechanism", "id", "name", "domain")  # fmt: skip
+         "way_back", "mechanism", "id", "name", "domain", "portions")  # fmt: skip
 """Fields whose text comes from outside; all others hold names and words of our own."""
 
 

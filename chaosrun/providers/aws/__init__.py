@@ -2,10 +2,15 @@
 
 access.py       which account and Region, by which credentials
 client.py       Aws: the only way to AWS
-instances.py  groups.py  target_groups.py  functions.py  what a person means, and how it is now
-ec2_*.py  asg_*.py  az_outage.py ...   the faults
-alarms.py  metric.py  health.py  account.py   the probes and gates
-marks.py        the tag that faults leave, and the sweep that finds it
+instances.py  groups.py  services.py  databases.py  functions.py  target_groups.py
+                what a person means, and how it is now
+picking.py      picking per zone or group, and how the targets spread
+healing.py      groups whose instances are terminated, and that replace them
+ec2_*.py  asg_*.py  ecs_*.py  rds_*.py  az_outage.py ...   the faults
+looking.py      what the probes and gates share
+alarms.py  metric.py  health.py  ecs_service.py  rds_status.py  sqs_depth.py   the probes
+account.py  alarms.py  rollouts.py   the gates
+marks.py        the tags that faults leave, and the sweep that finds them
 """
 
 from __future__ import annotations
@@ -15,27 +20,40 @@ from chaosrun.discovery import Provider
 provider = Provider(
     name="aws",
     package=__name__,
-    summary="Instances, groups, zones, routes, load balancers, databases and functions on AWS",
+    summary="Instances, groups, zones, containers, databases, caches and functions on AWS",
     faults={
         "aws.asg-suspend": "asg_suspend:AsgSuspend",
         "aws.asg-terminate": "asg_terminate:AsgTerminate",
         "aws.az-outage": "az_outage:AzOutage",
         "aws.ec2-isolate": "ec2_isolate:Ec2Isolate",
+        "aws.ec2-reboot": "ec2_reboot:Ec2Reboot",
         "aws.ec2-stop": "ec2_stop:Ec2Stop",
         "aws.ec2-terminate": "ec2_terminate:Ec2Terminate",
+        "aws.ecs-drain": "ecs_drain:EcsDrain",
+        "aws.ecs-stop-task": "ecs_stop_task:EcsStopTask",
+        "aws.eks-nodegroup-terminate": "eks_nodegroup_terminate:EksNodegroupTerminate",
+        "aws.elasticache-failover": "elasticache_failover:ElasticacheFailover",
         "aws.elb-deregister": "elb_deregister:ElbDeregister",
         "aws.lambda-disable-trigger": "lambda_disable_trigger:LambdaDisableTrigger",
         "aws.lambda-throttle": "lambda_throttle:LambdaThrottle",
         "aws.rds-failover": "rds_failover:RdsFailover",
+        "aws.rds-reboot": "rds_reboot:RdsReboot",
         "aws.route-blackhole": "route_blackhole:RouteBlackhole",
     },
     probes={
         "aws.alarm": "alarms:AlarmProbe",
         "aws.asg-health": "health:GroupProbe",
         "aws.cloudwatch-metric": "metric:MetricProbe",
+        "aws.ecs-service": "ecs_service:ServiceProbe",
+        "aws.rds-status": "rds_status:DatabaseProbe",
+        "aws.sqs-depth": "sqs_depth:QueueProbe",
         "aws.target-health": "health:TargetProbe",
     },
-    gates={"aws.account": "account:Account", "aws.alarms-ok": "alarms:AlarmsOk"},
+    gates={
+        "aws.account": "account:Account",
+        "aws.alarms-ok": "alarms:AlarmsOk",
+        "aws.rollout-complete": "rollouts:RolloutComplete",
+    },
     connect="client:connect",
     sweep="marks:find",
     needs=("boto3",),

@@ -155,9 +155,12 @@ class Aws:
         source = session.get_credentials()
         if source is None:
             raise Refused("there are no AWS credentials to assume a role with", hint=_CREDENTIALS)
-        extra = {"RoleSessionName": "chaosrun"}
+        extra: dict[str, Any] = {"RoleSessionName": "chaosrun"}
         if access.external_id:
             extra["ExternalId"] = access.external_id
+        if access.session_tags:
+            tags = sorted(access.session_tags.items())
+            extra["Tags"] = [{"Key": key, "Value": value} for key, value in tags]
         fetcher = c.AssumeRoleCredentialFetcher(creator, source, access.role, extra_args=extra)
         inner = botocore.session.get_session()
         inner.register_component("data_loader", _descriptions())

@@ -7,12 +7,12 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from chaosrun.probe import Probe
 from chaosrun.providers.aws.access import Access
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.groups import group_named
+from chaosrun.providers.aws.looking import AwsProbe
 from chaosrun.providers.aws.target_groups import arn_of, health_of
-from chaosrun.units import JSON, Duration
+from chaosrun.units import JSON
 
 
 class GroupHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -26,7 +26,7 @@ class GroupHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     suspended: Annotated[list[str], Meta(description="Its processes that are suspended")]
 
 
-class GroupProbe(Access, Probe[Aws, GroupHealth], frozen=True, kw_only=True):
+class GroupProbe(AwsProbe[GroupHealth], frozen=True, kw_only=True):
     """Looks how many instances of an Auto Scaling group are in service."""
 
     name: ClassVar[str] = "aws.asg-health"
@@ -36,11 +36,10 @@ class GroupProbe(Access, Probe[Aws, GroupHealth], frozen=True, kw_only=True):
         "expect": "inService >= minimum",
     }
 
-    group: Annotated[str, Meta(description="The group's name", min_length=1)]
-    timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
+    group: Annotated[str, Meta(description="The group's name or ARN", min_length=1)]
 
-    def observe(self, client: Aws) -> GroupHealth:
-        group = group_named(client, client.settle(self.access()), self.group)
+    def look(self, client: Aws, access: Access) -> GroupHealth:
+        group = group_named(client, access, self.group)
         return GroupHealth(
             in_service=len(group.serving),
             desired=group.desired,
@@ -59,7 +58,7 @@ class TargetHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     states: Annotated[dict[str, int], Meta(description="How many are in each state")]
 
 
-class TargetProbe(Access, Probe[Aws, TargetHealth], frozen=True, kw_only=True):
+class TargetProbe(AwsProbe[TargetHealth], frozen=True, kw_only=True):
     """Looks how many targets of a load balancer's target group are healthy."""
 
     name: ClassVar[str] = "aws.target-health"
@@ -70,10 +69,8 @@ class TargetProbe(Access, Probe[Aws, TargetHealth], frozen=True, kw_only=True):
     }
 
     target_group: Annotated[str, Meta(description="The target group's name or ARN", min_length=1)]
-    timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
 
-    def observe(self, client: Aws) -> TargetHealth:
-        access = client.settle(self.access())
+    def look(self, client: Aws, access: Access) -> TargetHealth:
         found = health_of(client, access, arn_of(client, access, self.target_group))
         states = [one["TargetHealth"]["State"] for one in found]
         return TargetHealth(

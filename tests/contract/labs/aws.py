@@ -18,6 +18,7 @@ import zipfile
 from types import TracebackType
 from typing import Any, Self
 
+from chaosrun.lab import moto_gaps
 from chaosrun.providers.aws import marks
 from chaosrun.testing import BrokenPromise, Lab
 from chaosrun.units import JSON
@@ -33,6 +34,7 @@ def endpoint() -> str:
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    moto_gaps.fill()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -212,6 +214,13 @@ class StopLab(InstancesLab):
 class TerminateLab(InstancesLab):
     fault = "aws.ec2-terminate"
     found_by_sweep = False  # what is gone for good bears no mark
+
+
+class RebootThatMotoDoesNotShowLab(InstancesLab):
+    """moto posts a console at each look; the lab has it as AWS does, at each boot."""
+
+    fault = "aws.ec2-reboot"
+    found_by_sweep = False  # it heals by itself, so nothing is left to find
 
 
 class IsolateLab(InstancesLab):
@@ -456,6 +465,167 @@ class FailoverLab(AwsLab):
         return {"status": now["Status"], "of": len(now["DBClusterMembers"]), "w": len(writers)}
 
 
+class NodegroupThatMotoHasNoNodesForLab(GroupLab):
+    """A node group whose Auto Scaling group the lab made, for moto makes none."""
+
+    fault = "aws.eks-nodegroup-terminate"
+    found_by_sweep = False  # what is terminated bears no mark
+
+    def made(self) -> None:
+        made = self.network()
+        eks = self.service("eks")
+        subnets = [made["a"], made["b"]]
+        role = "arn:aws:iam::123456789012:role/eks"
+        eks.create_cluster(name="shop", roleArn=role, resourcesVpcConfig={"subnetIds": subnets})
+        nodegroup = eks.create_nodegroup(
+            clusterName="shop", nodegroupName="workers", subnets=subnets, nodeRole=role
+        )["nodegroup"]
+        self.name = nodegroup["resources"]["autoScalingGroups"][0]["name"]
+        self.group(self.name, subnets, 2, 3)
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"cluster": "shop", "nodegroup": "workers", "pick": "one"}}
+
+
+class ContainersLab(AwsLab):
+    """A cluster on three container instances in two zones."""
+
+    cluster = "shop"
+
+    def made(self) -> None:
+        made, ecs = self.network(), self.service("ecs")
+        ecs.create_cluster(clusterName=self.cluster)
+        self.hosts = [
+            *self.instances(made["a"], 2, app="containers"),
+            *self.instances(made["b"], 1, app="containers"),
+        ]
+        self.arns = [
+            ecs.register_container_instance(
+                cluster=self.cluster,
+                instanceIdentityDocument=json.dumps({"instanceId": host}),
+            )["containerInstance"]["containerInstanceArn"]
+            for host in self.hosts
+        ]
+
+
+class DrainLab(ContainersLab):
+    fault = "aws.ecs-drain"
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"cluster": self.cluster, "pick": 2}}
+
+    def snapshot(self) -> JSON:
+        ecs, ec2 = self.service("ecs"), self.service("ec2")
+        found = ecs.describe_container_instances(
+            cluster=self.cluster, containerInstances=self.arns
+        )["containerInstances"]
+        hosts = ec2.describe_instances(InstanceIds=self.hosts)["Reservations"]
+        return {
+            "states": {one["containerInstanceArn"]: one["status"] for one in found},
+            "tags": {
+                one["InstanceId"]: sorted(tag["Key"] for tag in one["Tags"])
+                for each in hosts
+                for one in each["Instances"]
+            },
+        }
+
+
+class TasksThatMotoDoesNotReplaceLab(ContainersLab):
+    """A service of three tasks; that another is started for one of them is the lab's doing."""
+
+    fault = "aws.ecs-stop-task"
+    found_by_sweep = False  # what is stopped is gone
+
+    def made(self) -> None:
+        super().made()
+        ecs = self.service("ecs")
+        container = {"name": "web", "image": "web", "memory": 64}
+        ecs.register_task_definition(family="web", containerDefinitions=[container])
+        os.environ["MOTO_ECS_SERVICE_RUNNING"] = "3"
+        try:
+            ecs.create_service(
+                cluster=self.cluster, serviceName="web", desiredCount=3, taskDefinition="web"
+            )
+        finally:
+            del os.environ["MOTO_ECS_SERVICE_RUNNING"]
+        ecs.start_task(
+            cluster=self.cluster, taskDefinition="web", containerInstances=self.arns,
+            group="service:web",
+        )  # fmt: skip
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"cluster": self.cluster, "service": "web", "pick": "one"}}
+
+    def snapshot(self) -> JSON:
+        ecs = self.service("ecs")
+        arns = ecs.list_tasks(cluster=self.cluster, serviceName="web")["taskArns"]
+        tasks = ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"]
+        return {"running": len([one for one in tasks if one["lastStatus"] == "RUNNING"])}
+
+
+class RebootOfADatabaseThatMotoIgnoresLab(AwsLab):
+    """A database with a standby. That a reboot is an event, and moves it, is the lab's doing."""
+
+    fault = "aws.rds-reboot"
+    found_by_sweep = False  # it heals by itself, so nothing is left to find
+    failover = False
+
+    def made(self) -> None:
+        self.service("rds").create_db_instance(
+            DBInstanceIdentifier="orders",
+            Engine="mysql",
+            DBInstanceClass="db.r5.large",
+            MasterUsername="root",
+            MasterUserPassword="long-enough",
+            AllocatedStorage=20,
+            MultiAZ=True,
+        )
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"instance": "orders"}, "with": {"failover": self.failover}}
+
+    def snapshot(self) -> JSON:
+        rds = self.service("rds")
+        (now,) = rds.describe_db_instances(DBInstanceIdentifier="orders")["DBInstances"]
+        return {"status": now["DBInstanceStatus"]}
+
+
+class FailoverOfADatabaseThatMotoIgnoresLab(RebootOfADatabaseThatMotoIgnoresLab):
+    failover = True
+
+
+class CacheFailoverThatMotoLacksLab(AwsLab):
+    """Two replicas for a primary, of which the lab makes one the primary."""
+
+    fault = "aws.elasticache-failover"
+    found_by_sweep = False  # it heals by itself, so nothing is left to find
+    more: dict[str, Any] = {"ReplicasPerNodeGroup": 2}
+
+    def made(self) -> None:
+        self.service("elasticache").create_replication_group(
+            ReplicationGroupId="sessions",
+            ReplicationGroupDescription="of users",
+            AutomaticFailoverEnabled=True,
+            **self.more,
+        )
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"replicationGroup": "sessions", "pick": "one"}}
+
+    def snapshot(self) -> JSON:
+        (now,) = self.service("elasticache").describe_replication_groups(
+            ReplicationGroupId="sessions"
+        )["ReplicationGroups"]
+        shards = {one["NodeGroupId"]: len(one["NodeGroupMembers"]) for one in now["NodeGroups"]}
+        return {"status": now["Status"], "shards": shards}
+
+
+class CacheFailoverInClusterModeLab(CacheFailoverThatMotoLacksLab):
+    """Three shards that do not tell who is their primary."""
+
+    more = {"ClusterMode": "enabled", "NumNodeGroups": 3, "ReplicasPerNodeGroup": 1}
+
+
 LABS: list[type[Lab]] = [
     StopLab,
     TerminateLab,
@@ -469,4 +639,12 @@ LABS: list[type[Lab]] = [
     ThrottleOfAReservedFunctionLab,
     TriggerLab,
     FailoverLab,
+    RebootThatMotoDoesNotShowLab,
+    NodegroupThatMotoHasNoNodesForLab,
+    DrainLab,
+    TasksThatMotoDoesNotReplaceLab,
+    RebootOfADatabaseThatMotoIgnoresLab,
+    FailoverOfADatabaseThatMotoIgnoresLab,
+    CacheFailoverThatMotoLacksLab,
+    CacheFailoverInClusterModeLab,
 ]

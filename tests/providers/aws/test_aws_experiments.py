@@ -21,10 +21,14 @@ from tests.contract.labs.aws import (
     REGION,
     AwsLab,
     BalancedLab,
+    CacheFailoverThatMotoLacksLab,
     FailoverLab,
     GroupLab,
     InstancesLab,
+    NodegroupThatMotoHasNoNodesForLab,
+    RebootOfADatabaseThatMotoIgnoresLab,
     RouteLab,
+    TasksThatMotoDoesNotReplaceLab,
     TriggerLab,
     ZoneLab,
     _outside,
@@ -43,7 +47,8 @@ class Shop(AwsLab):
         self.given: dict[str, str] = {"zone": f"{REGION}a", "hold": "1s"}
         for kind in (
             BalancedLab, FailoverLab, GroupLab, InstancesLab, RouteLab, ZoneLab,
-            TriggerLab,
+            TriggerLab, TasksThatMotoDoesNotReplaceLab, NodegroupThatMotoHasNoNodesForLab,
+            RebootOfADatabaseThatMotoIgnoresLab, CacheFailoverThatMotoLacksLab,
         ):  # fmt: skip
             part = kind()
             part.made()
@@ -80,7 +85,11 @@ def as_it_says(file: Path) -> Iterator[None]:
     scaling = _outside("autoscaling")
     if "nothing-would-heal" in file.name:
         scaling.suspend_processes(AutoScalingGroupName="shop", ScalingProcesses=["Launch"])
+    if "during-a-rollout" in file.name:
+        scaling.start_instance_refresh(AutoScalingGroupName="shop")
     yield
+    if "during-a-rollout" in file.name:
+        scaling.cancel_instance_refresh(AutoScalingGroupName="shop")
     if "nothing-would-heal" in file.name:
         scaling.resume_processes(AutoScalingGroupName="shop", ScalingProcesses=["Launch"])
 
@@ -108,7 +117,7 @@ def test_it_ends_as_it_says_and_leaves_nothing(shop: Shop, file: Path) -> None:
 def test_every_fault_probe_and_gate_is_in_an_experiment() -> None:
     provider = discovery.provider_of("faults", "aws.ec2-stop")
     text = "\n".join(file.read_text() for file in FILES)
-    names = [*provider.faults, *provider.gates, "aws.alarm", "aws.asg-health", "aws.target-health"]
+    names = [*provider.faults, *provider.gates, *set(provider.probes) - {"aws.cloudwatch-metric"}]
     assert [name for name in names if not re.search(rf"{re.escape(name)}\b", text)] == []
     assert len(FILES) >= 12
 
