@@ -25,7 +25,8 @@ _A_FILTER, _A_PAGE = 200, 1000  # values that one filter takes; results that one
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """One instance as EC2 describes it; `interfaces` maps each to its security groups."""
+    """One instance as EC2 describes it; `interfaces` maps each to its security groups,
+    and `marks` are the tags that are ours."""
 
     id: str
     state: str
@@ -35,8 +36,12 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     group: str
     root: str
     lifecycle: str
-    mark: str
+    marks: dict[str, str]
     interfaces: dict[str, list[str]]
+
+    @property
+    def mark(self) -> str:
+        return self.marks.get(MARK_KEY, "")
 
     def target(self, undo: Any = None) -> Target:
         return Target(kind="ec2-instance", id=self.id, name=self.name, domain=self.zone, undo=undo)
@@ -189,7 +194,7 @@ def _instance(written: dict[str, Any]) -> Instance:
         group=tags.get(GROUP_TAG, ""),
         root=written.get("RootDeviceType", ""),
         lifecycle=written.get("InstanceLifecycle", ""),
-        mark=tags.get(MARK_KEY, ""),
+        marks={key: value for key, value in tags.items() if key.startswith("chaosrun:")},
         interfaces={
             one["NetworkInterfaceId"]: sorted(group["GroupId"] for group in one["Groups"])
             for one in written.get("NetworkInterfaces", ())

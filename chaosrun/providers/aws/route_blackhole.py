@@ -28,7 +28,7 @@ _BY = (
 class Route(Access, frozen=True, kw_only=True):
     """One route of a route table."""
 
-    table: Annotated[str, Meta(description="The id of the route table", min_length=1)]
+    table: Annotated[str, Meta(description="The id or ARN of the route table", min_length=1)]
     destination: Annotated[
         str, Meta(description="The route's destination", examples=["0.0.0.0/0", "10.9.0.0/16"])
     ]
@@ -62,10 +62,11 @@ class RouteBlackhole(Fault[Aws], frozen=True, kw_only=True):
 
     def plan(self, client: Aws, rng: random.Random) -> Hold:  # noqa: ARG002
         access = client.settle(self.target.access())
-        table, wanted = _table(client, access, self.target.table), self.target.destination
+        table_id, wanted = access.named(self.target.table), self.target.destination
+        table = _table(client, access, table_id)
         route = _route(table, wanted)
         if route is None:
-            raise Refused(f"{self.target.table} has no route to {wanted}")
+            raise Refused(f"{table_id} has no route to {wanted}")
         if route.get("Origin") != "CreateRoute" or route.get("GatewayId") == "local":
             raise Refused(f"the route to {wanted} is not one that can be made again")
         by = {key: route[key] for key in _BY if route.get(key)}
@@ -77,12 +78,10 @@ class RouteBlackhole(Fault[Aws], frozen=True, kw_only=True):
             raise Refused(f"traffic to {wanted} would take the route to {other}")
         return Hold(
             fault=self.name,
-            targets=(
-                Target(kind="route", id=f"{self.target.table}/{wanted}", name=wanted, undo=by),
-            ),
+            targets=(Target(kind="route", id=f"{table_id}/{wanted}", name=wanted, undo=by),),
             population=len([one for one in table["Routes"] if one.get("GatewayId") != "local"]),
             effect=f"{wanted} cannot be reached",
-            undo=undo(access, table=self.target.table, to=_key(route)),
+            undo=undo(access, table=table_id, to=_key(route)),
             way_back="chaosrun makes the route again",
             mechanism="DeleteRoute",
             used=self.permissions,

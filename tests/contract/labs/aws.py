@@ -211,6 +211,20 @@ class StopLab(InstancesLab):
     fault = "aws.ec2-stop"
 
 
+class StopWithAScheduleThatMotoNeverFiresLab(InstancesLab):
+    """moto keeps the schedule; that AWS acts on it is what a test of its own plays."""
+
+    fault = "aws.ec2-stop"
+
+    def arguments(self) -> dict[str, JSON]:
+        role = f"arn:aws:iam::{ACCOUNT}:role/restart"
+        return {**super().arguments(), "with": {"restartRole": role}}
+
+    def snapshot(self) -> JSON:
+        schedules = self.service("scheduler").list_schedules()["Schedules"]
+        return {"schedules": [one["Name"] for one in schedules], "all": super().snapshot()}
+
+
 class TerminateLab(InstancesLab):
     fault = "aws.ec2-terminate"
     found_by_sweep = False  # what is gone for good bears no mark
@@ -280,7 +294,10 @@ class SuspendLab(GroupLab):
 
 
 class ZoneLab(AwsLab):
-    """Two subnets in one zone, one of them with an ACL of its own, and one in another zone."""
+    """Two subnets in one zone, one of them with an ACL of its own, and one in another zone.
+
+    A group launches in both zones, and one in the first alone.
+    """
 
     fault = "aws.az-outage"
 
@@ -298,15 +315,33 @@ class ZoneLab(AwsLab):
                 ec2.replace_network_acl_association(
                     AssociationId=one["NetworkAclAssociationId"], NetworkAclId=acl
                 )
+        self.group("spread", [second, made["b"], made["a"]], 1, 2)
+        self.group("local", [made["a"]], 1, 1)
+        self.service("autoscaling").suspend_processes(
+            AutoScalingGroupName="spread", ScalingProcesses=["AlarmNotification"]
+        )
 
     def arguments(self) -> dict[str, JSON]:
         return {"target": {"vpc": self.vpc, "zone": f"{REGION}a"}}
 
     def snapshot(self) -> JSON:
         here = [{"Name": "vpc-id", "Values": [self.vpc]}]
+        groups = self.service("autoscaling").describe_auto_scaling_groups(
+            AutoScalingGroupNames=["spread", "local"]
+        )["AutoScalingGroups"]
         return {
-            acl["NetworkAclId"]: sorted(one["SubnetId"] for one in acl["Associations"])
-            for acl in self.service("ec2").describe_network_acls(Filters=here)["NetworkAcls"]
+            "acls": {
+                acl["NetworkAclId"]: sorted(one["SubnetId"] for one in acl["Associations"])
+                for acl in self.service("ec2").describe_network_acls(Filters=here)["NetworkAcls"]
+            },
+            "groups": {
+                one["AutoScalingGroupName"]: [
+                    one["VPCZoneIdentifier"],
+                    sorted(process["ProcessName"] for process in one["SuspendedProcesses"]),
+                    sorted(each["InstanceId"] for each in one["Instances"]),
+                ]
+                for one in groups
+            },
         }
 
 
@@ -628,6 +663,7 @@ class CacheFailoverInClusterModeLab(CacheFailoverThatMotoLacksLab):
 
 LABS: list[type[Lab]] = [
     StopLab,
+    StopWithAScheduleThatMotoNeverFiresLab,
     TerminateLab,
     IsolateLab,
     GroupTerminateLab,
