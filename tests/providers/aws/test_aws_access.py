@@ -130,6 +130,7 @@ def test_waiting_ends() -> None:
         {"region": "eu-west-1"},
         {"ids": ["i-1"], "account": "12"},
         {"ids": ["i-1"], "externalId": "x"},
+        {"ids": ["i-1"], "sessionTags": {"team": "x"}},
     ],
 )
 def test_nothing_is_selected_by_omission(target: dict[str, object]) -> None:

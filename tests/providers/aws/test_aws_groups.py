@@ -28,8 +28,8 @@ from tests.providers.aws.conftest import Shop
 
 def lease(shop: Any, **target: Any) -> Hold:
     written = shop.arguments()["target"] | target
-    fault = from_plain({"target": written}, shop.kind())
-    return replace(fault.plan(shop.client, Random(3)), mark="chaosrun-story-0")
+    hold: Hold = from_plain({"target": written}, shop.kind()).plan(shop.client, Random(3))
+    return replace(hold, mark="chaosrun-story-0")
 
 
 def test_one_of_three_is_terminated_and_replaced_and_the_recovery_is_timed(shop: Shop) -> None:

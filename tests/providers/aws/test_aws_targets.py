@@ -44,9 +44,9 @@ def plan(lab: InstancesLab, fault: str = "aws.ec2-reboot", **target: Any) -> Hol
 def test_so_many_of_each_part_are_picked(how: Any, per: str, expected: int) -> None:
     targets = picked(CROWD, Pick.parse(how), Random(1), per=per, groups=GROUPS)
     assert len(targets) == expected
-    part = {"zone": lambda t: t.domain, "group": lambda t: GROUPS[t.id]}.get(per)
-    if part is not None and how == "one":
-        assert len({part(target) for target in targets}) == expected
+    if how == "one":
+        parts = {target.domain if per == "zone" else GROUPS[target.id] for target in targets}
+        assert len(parts) == expected
 
 
 def test_a_seed_picks_the_same_of_each_part_in_whatever_order_they_are_listed() -> None:
