@@ -77,8 +77,8 @@ class AsgTerminate(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def revert(cls, hold: Hold, client: Aws) -> None:
-        """The group does it."""
-        healing.unmark(hold, client)
+        """The group does it: it is waited for, as long as the step's `timeout`."""
+        healing.await_healed(hold, client)
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Aws) -> Evidence:

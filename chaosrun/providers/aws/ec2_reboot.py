@@ -69,7 +69,9 @@ class Ec2Reboot(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def revert(cls, hold: Hold, client: Aws) -> None:
-        """They boot by themselves."""
+        """They boot by themselves: it is waited for, as long as the step's `timeout`."""
+        names = ", ".join(target.label for target in hold.targets)
+        until(lambda: cls.restored(hold, client).seen, f"{names} should pass their status checks")
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Aws) -> Evidence:

@@ -119,7 +119,9 @@ class EcsStopTask(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def revert(cls, hold: Hold, client: Aws) -> None:
-        """The service does it."""
+        """The service does it: it is waited for, as long as the step's `timeout`."""
+        name = hold.undo["service"]
+        until(lambda: cls.restored(hold, client).seen, f"{name} should run all that it wants")
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Aws) -> Evidence:

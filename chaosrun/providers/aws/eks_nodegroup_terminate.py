@@ -86,8 +86,8 @@ class EksNodegroupTerminate(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def revert(cls, hold: Hold, client: Aws) -> None:
-        """The node group does it."""
-        healing.unmark(hold, client)
+        """The node group does it: it is waited for, as long as the step's `timeout`."""
+        healing.await_healed(hold, client)
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Aws) -> Evidence:

@@ -110,7 +110,9 @@ class ElasticacheFailover(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def revert(cls, hold: Hold, client: Aws) -> None:
-        """ElastiCache does it."""
+        """ElastiCache does it: it is waited for, as long as the step's `timeout`."""
+        name = hold.undo["group"]
+        until(lambda: cls.restored(hold, client).seen, f"{name} should be whole")
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Aws) -> Evidence:

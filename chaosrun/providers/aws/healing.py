@@ -152,9 +152,11 @@ def terminate(hold: Hold, client: Aws) -> None:
     until(lambda: ended(hold, client).seen, f"{', '.join(ids)} should end")
 
 
-def unmark(hold: Hold, client: Aws) -> None:
-    """Take our mark from what still lives, because it never came to its end."""
+def await_healed(hold: Hold, client: Aws) -> None:
+    """Take our mark from what never came to its end, and wait until the groups are whole."""
     marks.take(hold, client, _marked_alive(hold, client))
+    names = ", ".join(hold.undo["groups"])
+    until(lambda: healed(hold, client).seen, f"{names} should have the desired count in service")
 
 
 def ended(hold: Hold, client: Aws) -> Evidence:

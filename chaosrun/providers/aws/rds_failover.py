@@ -77,7 +77,9 @@ class RdsFailover(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def revert(cls, hold: Hold, client: Aws) -> None:
-        """The cluster does it."""
+        """The cluster does it: it is waited for, as long as the step's `timeout`."""
+        name = hold.targets[0].label
+        until(lambda: cls.restored(hold, client).seen, f"{name} should be whole")
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Aws) -> Evidence:

@@ -81,7 +81,9 @@ class RdsReboot(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def revert(cls, hold: Hold, client: Aws) -> None:
-        """It starts by itself."""
+        """It starts by itself: it is waited for, as long as the step's `timeout`."""
+        name = hold.targets[0].label
+        until(lambda: cls.restored(hold, client).seen, f"{name} should be available")
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Aws) -> Evidence:

@@ -47,6 +47,26 @@ def test_one_of_three_is_terminated_and_replaced_and_the_recovery_is_timed(shop:
     assert 0 < seen.measured["recoverySeconds"] < 60
 
 
+def test_a_group_that_takes_its_time_to_heal_is_waited_for(shop: Shop) -> None:
+    hold, scaling = lease(shop), shop.service("autoscaling")
+    shop.kind().inject(hold, shop.client)
+    one = shop.described()["Instances"][0]["InstanceId"]
+    unwell = {"InstanceId": one, "ShouldRespectGracePeriod": False}
+    scaling.set_instance_health(HealthStatus="Unhealthy", **unwell)
+    assert not shop.restored(hold).seen
+    looks: list[str] = []
+
+    def looked(_: str, operation: str) -> None:
+        looks.append(operation)
+        if looks.count("DescribeAutoScalingGroups") == 3:
+            scaling.set_instance_health(HealthStatus="Healthy", **unwell)
+
+    shop.client.observers.append(looked)
+    shop.kind().revert(hold, shop.client)
+    assert looks.count("DescribeAutoScalingGroups") >= 3
+    assert shop.restored(hold).seen
+
+
 def test_a_group_below_its_minimum_is_told_before(shop: Shop) -> None:
     hold = lease(shop, pick=2)
     assert hold.effect.endswith("1 of 3 of shop serve on, below its minimum of 2")

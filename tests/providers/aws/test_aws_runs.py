@@ -208,7 +208,7 @@ def test_a_step_for_another_account_than_its_credentials_are_for_is_refused(
 def test_a_plan_says_that_the_target_itself_ends_it_where_a_schedule_does(
     runs: Runs, lab: StopLab
 ) -> None:
-    file = "experiments/aws/21-a-stopped-instance-starts-by-itself.yaml"
+    file = "experiments/aws/30-a-stopped-instance-starts-by-itself.yaml"
     said = " ".join(runs.run("plan", file).stdout.split())
     assert "the target itself at the deadline, even if chaosrun never comes back" in said
     assert f"1 of 3 (33%); zone {REGION}" in said
