@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from chaosrun.errors import Refused
+from chaosrun.fault import Permission
 from chaosrun.gate import Measured
-from chaosrun.providers.aws.access import Access
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.looking import AwsGate, AwsProbe
 from chaosrun.units import JSON
@@ -33,6 +34,7 @@ class AlarmProbe(AwsProbe[AlarmState], frozen=True, kw_only=True):
 
     name: ClassVar[str] = "aws.alarm"
     Result = AlarmState
+    permissions: ClassVar[tuple[Permission, ...]] = iam("cloudwatch:DescribeAlarms")
     example: ClassVar[dict[str, JSON]] = {
         "with": {"alarm": "checkout-5xx"},
         "expect": 'state == "OK"',
@@ -51,6 +53,7 @@ class AlarmsOk(AwsGate, frozen=True, kw_only=True):
     """Open while every one of these CloudWatch alarms is OK."""
 
     name: ClassVar[str] = "aws.alarms-ok"
+    permissions: ClassVar[tuple[Permission, ...]] = iam("cloudwatch:DescribeAlarms")
     example: ClassVar[dict[str, JSON]] = {"alarms": ["checkout-5xx", "checkout-latency"]}
 
     alarms: Annotated[

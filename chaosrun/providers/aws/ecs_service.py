@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from chaosrun.providers.aws.access import Access
+from chaosrun.fault import Permission
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.looking import AwsProbe
 from chaosrun.providers.aws.services import service_named
@@ -32,6 +33,7 @@ class ServiceProbe(AwsProbe[ServiceState], frozen=True, kw_only=True):
 
     name: ClassVar[str] = "aws.ecs-service"
     Result = ServiceState
+    permissions: ClassVar[tuple[Permission, ...]] = iam("ecs:DescribeServices")
     example: ClassVar[dict[str, JSON]] = {
         "with": {"cluster": "shop", "service": "checkout"},
         "expect": "running >= 2",

@@ -224,12 +224,8 @@ def _recovery(client: Aws, access: Access, hold: Hold, new: Sequence[str]) -> fl
         )["Activities"]  # fmt: skip
 
     def of(words: str, ids: Sequence[str]) -> list[dict[str, Any]]:
-        return [
-            one
-            for one in activities
-            if one["StatusCode"] == "Successful"
-            and any(one.get("Description", "") == f"{words}: {each}" for each in ids)
-        ]
+        begins = tuple(f"{words}: {each}" for each in ids)  # what it waits for may follow
+        return [one for one in activities if one.get("Description", "").startswith(begins)]
 
     began: list[datetime] = [
         one["StartTime"] for one in of("Terminating EC2 instance", ids_of(hold))
@@ -237,7 +233,7 @@ def _recovery(client: Aws, access: Access, hold: Hold, new: Sequence[str]) -> fl
     done: list[datetime] = [
         one["EndTime"]
         for one in of("Launching a new EC2 instance", new)
-        if began and one["EndTime"] >= min(began)
+        if one["StatusCode"] == "Successful" and began and one["EndTime"] >= min(began)
     ]
     if not done or len(done) < len(hold.targets):
         return None

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from chaosrun.providers.aws.access import Access
+from chaosrun.fault import Permission
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.groups import group_named
 from chaosrun.providers.aws.looking import AwsProbe
@@ -31,6 +32,7 @@ class GroupProbe(AwsProbe[GroupHealth], frozen=True, kw_only=True):
 
     name: ClassVar[str] = "aws.asg-health"
     Result = GroupHealth
+    permissions: ClassVar[tuple[Permission, ...]] = iam("autoscaling:DescribeAutoScalingGroups")
     example: ClassVar[dict[str, JSON]] = {
         "with": {"group": "checkout"},
         "expect": "inService >= minimum",
@@ -63,6 +65,9 @@ class TargetProbe(AwsProbe[TargetHealth], frozen=True, kw_only=True):
 
     name: ClassVar[str] = "aws.target-health"
     Result = TargetHealth
+    permissions: ClassVar[tuple[Permission, ...]] = iam(
+        "elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"
+    )
     example: ClassVar[dict[str, JSON]] = {
         "with": {"targetGroup": "checkout"},
         "expect": "healthy >= 2",

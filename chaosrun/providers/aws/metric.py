@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from chaosrun.errors import Transient
-from chaosrun.providers.aws.access import Access
+from chaosrun.fault import Permission
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.looking import AwsProbe
 from chaosrun.units import JSON, Duration
@@ -55,6 +56,7 @@ class MetricProbe(AwsProbe[MetricValue], frozen=True, kw_only=True):
 
     name: ClassVar[str] = "aws.cloudwatch-metric"
     Result = MetricValue
+    permissions: ClassVar[tuple[Permission, ...]] = iam("cloudwatch:GetMetricData")
     example: ClassVar[dict[str, JSON]] = {
         "with": {
             "metrics": {

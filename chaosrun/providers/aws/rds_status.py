@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from chaosrun.providers.aws.access import Access
+from chaosrun.fault import Permission
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.databases import cluster_named, database_named, writer_of
 from chaosrun.providers.aws.looking import AwsProbe
@@ -29,6 +30,9 @@ class DatabaseProbe(AwsProbe[DatabaseState], frozen=True, kw_only=True):
 
     name: ClassVar[str] = "aws.rds-status"
     Result = DatabaseState
+    permissions: ClassVar[tuple[Permission, ...]] = iam(
+        "rds:DescribeDBClusters", "rds:DescribeDBInstances"
+    )
     example: ClassVar[dict[str, JSON]] = {
         "with": {"cluster": "orders"},
         "expect": 'available && writer != ""',

@@ -11,8 +11,9 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
+from chaosrun.fault import Permission
 from chaosrun.gate import Measured
-from chaosrun.providers.aws.access import Access
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.groups import group_named
 from chaosrun.providers.aws.healing import refreshing
@@ -41,6 +42,12 @@ class RolloutComplete(AwsGate, frozen=True, kw_only=True):
     """Open while no instance refresh, ECS deployment or CodeDeploy deployment goes on."""
 
     name: ClassVar[str] = "aws.rollout-complete"
+    permissions: ClassVar[tuple[Permission, ...]] = iam(
+        "autoscaling:DescribeAutoScalingGroups",
+        "autoscaling:DescribeInstanceRefreshes",
+        "codedeploy:ListDeployments",
+        "ecs:DescribeServices",
+    )
     example: ClassVar[dict[str, JSON]] = {
         "groups": ["checkout"],
         "services": [{"cluster": "shop", "service": "checkout"}],

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from chaosrun.providers.aws.access import Access
+from chaosrun.fault import Permission
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.looking import AwsProbe
 from chaosrun.units import JSON
@@ -33,6 +34,7 @@ class QueueProbe(AwsProbe[Depth], frozen=True, kw_only=True):
 
     name: ClassVar[str] = "aws.sqs-depth"
     Result = Depth
+    permissions: ClassVar[tuple[Permission, ...]] = iam("sqs:GetQueueUrl", "sqs:GetQueueAttributes")
     example: ClassVar[dict[str, JSON]] = {
         "with": {"queue": "orders"},
         "expect": "waiting < 1000",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from botocore.stub import ANY, Stubber
 
+from chaosrun import discovery
 from chaosrun.codec import from_plain
 from chaosrun.errors import Refused, Transient
 from chaosrun.providers.aws.access import Access
@@ -153,6 +154,15 @@ def test_a_target_group_tells_how_many_are_healthy() -> None:
         seen = TargetProbe(target_group="shop").observe(lab.client)
         assert (seen.healthy, seen.total, seen.states) == (3, 3, {"healthy": 3})
         assert TargetProbe(target_group=lab.arn).observe(lab.client) == seen
+
+
+def test_every_probe_and_gate_declares_the_rights_it_takes() -> None:
+    provider = discovery.provider_of("faults", "aws.ec2-stop")
+    for table, find in (("probes", discovery.probe), ("gates", discovery.gate)):
+        for name in getattr(provider, table):
+            kind: Any = find(name)
+            actions = [each.action for each in kind.permissions]
+            assert "sts:GetCallerIdentity" in actions, name
 
 
 def test_a_service_tells_whether_it_is_steady() -> None:
