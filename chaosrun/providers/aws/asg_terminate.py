@@ -63,7 +63,7 @@ class AsgTerminate(Fault[Aws], frozen=True, kw_only=True):
             targets=targets,
             population=len(group.serving),
             portions=portions(healing.serving([group]), targets),
-            effect="they are terminated; " + healing.what_is_left([group], targets),
+            effect="they are terminated, while " + healing.what_is_left([group], targets),
             undo=undo(access, **healing.undo_of([group])),
             way_back=way_back,
             mechanism="TerminateInstanceInAutoScalingGroup, the desired capacity kept",

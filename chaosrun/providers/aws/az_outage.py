@@ -104,12 +104,11 @@ class AzOutage(Fault[Aws], frozen=True, kw_only=True):
                 ],
                 targets,
             ),
-            effect=f"they are cut off, as if {wanted.zone} were lost"
-            + keeping_out.in_words(groups),
+            effect=f"they are cut off, as if {wanted.zone} were lost",
             undo=undo(access, vpc=vpc, groups=groups),
             way_back="chaosrun gives each subnet its network ACL again"
             + (", and each group its subnets" if groups else ""),
-            mechanism="a network ACL without rules",
+            mechanism="a network ACL without rules" + keeping_out.in_words(groups),
             used=self.permissions,
         )
 
@@ -157,7 +156,9 @@ class AzOutage(Fault[Aws], frozen=True, kw_only=True):
         said += [f"our network ACL is still there: {', '.join(ours)}"] if ours else []
         left = keeping_out.not_restored(hold, client)
         said += [f"groups not as before: {', '.join(left)}"] if left else []
-        return Evidence(not said, "; ".join(said) or "each has its network ACL again")
+        well = "each has its network ACL again"
+        well += ", and each group its subnets" if hold.undo.get("groups") else ""
+        return Evidence(not said, "; ".join(said) or well)
 
 
 def _associations(client: Aws, access: Access, vpc: str) -> dict[str, dict[str, Any]]:

@@ -80,12 +80,13 @@ class EcsStopTask(Fault[Aws], frozen=True, kw_only=True):
             if (not ids or target.name in ids) and wanted.zone in ("", target.domain)
         ]
         targets = picked(able, wanted.pick, rng, per=wanted.per)
+        left = f"{len(running) - len(targets)} of {len(running)}"
         return Hold(
             fault=self.name,
             targets=targets,
             population=len(running),
             portions=portions(running, targets),
-            effect=f"they are stopped; {len(running) - len(targets)} of {len(running)} run on",
+            effect=f"they are stopped, while {left} run on",
             undo=undo(access, cluster=cluster, service=service.name),
             way_back=f"{service.name} starts others in their place",
             mechanism="StopTask",

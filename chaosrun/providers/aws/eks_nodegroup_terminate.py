@@ -70,7 +70,7 @@ class EksNodegroupTerminate(Fault[Aws], frozen=True, kw_only=True):
             targets=targets,
             population=len(whole),
             portions=portions(whole, targets, of),
-            effect="they are terminated; " + healing.what_is_left(groups, targets),
+            effect="they are terminated, while " + healing.what_is_left(groups, targets),
             undo=undo(
                 access, cluster=cluster, nodegroup=wanted.nodegroup, **healing.undo_of(groups)
             ),

@@ -33,8 +33,8 @@ def in_words(changes: Sequence[dict[str, JSON]]) -> str:
     """What the groups cannot do meanwhile."""
     out = [change["name"] for change in changes if change["without"]]
     shut = [change["name"] for change in changes if not change["without"]]
-    said = f"; {', '.join(out)} can only launch elsewhere" if out else ""
-    return said + (f"; {', '.join(shut)} cannot launch at all" if shut else "")
+    said = f"; {_groups(out)} can only launch elsewhere" if out else ""
+    return said + (f"; {_groups(shut)} cannot launch at all" if shut else "")
 
 
 def inject(hold: Hold, client: Aws) -> None:
@@ -98,6 +98,10 @@ def not_restored(hold: Hold, client: Aws) -> list[str]:
         or _subnets(group.subnets) != _subnets(change["before"])
         or set(change["processes"]) & set(group.suspended)
     ]
+
+
+def _groups(names: Sequence[str]) -> str:
+    return f"the group{'' if len(names) == 1 else 's'} {', '.join(names)}"
 
 
 def _change(group: Group, lost: set[str]) -> dict[str, Any]:

@@ -680,7 +680,5 @@ LABS: list[type[Lab]] = [
     DrainLab,
     TasksThatMotoDoesNotReplaceLab,
     RebootOfADatabaseThatMotoIgnoresLab,
-    FailoverOfADatabaseThatMotoIgnoresLab,
     CacheFailoverThatMotoLacksLab,
-    CacheFailoverInClusterModeLab,
 ]

@@ -167,7 +167,8 @@ def test_groups_launch_nothing_in_a_zone_that_is_lost() -> None:
     with ZoneLab() as lab:
         scaling = lab.service("autoscaling")
         hold, before = replace(lab.plan(), mark="chaosrun-zone-0"), lab.snapshot()
-        assert "spread can only launch elsewhere; local cannot launch at all" in hold.effect
+        said = "the group spread can only launch elsewhere; the group local cannot launch at all"
+        assert said in hold.mechanism
         lab.kind().inject(hold, lab.client)
         lost = {target.id for target in hold.targets}
         now = {
