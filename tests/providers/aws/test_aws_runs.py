@@ -171,9 +171,9 @@ def test_one_experiment_acts_in_several_accounts_and_regions(
     )
     by_profile = "profile: third, region: ap-south-1"
     runs.write(
-        STEP.format(name="here", pick="one", more=f"account: '{ACCOUNT}'", hold="20s"),
-        STEP.format(name="by a role", pick="one", more=by_role, hold="20s"),
-        STEP.format(name="by a profile", pick="one", more=by_profile, hold="20s"),
+        STEP.format(name="here", pick="one", more=f"account: '{ACCOUNT}'", hold="5m"),
+        STEP.format(name="by a role", pick="one", more=by_role, hold="5m"),
+        STEP.format(name="by a profile", pick="one", more=by_profile, hold="5m"),
     )
     with runs.start("run", str(runs.file)) as process:
         try:
