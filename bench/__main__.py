@@ -16,6 +16,7 @@ BENCHMARKS = {
     "http-probe": "bench.http_probe",
     "engine": "bench.engine",
     "tcp-proxy": "bench.tcp_proxy",
+    "network": "bench.network",
 }
 
 

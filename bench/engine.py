@@ -21,6 +21,7 @@ from chaosrun.run.effects import (
     LookForEffect,
     LookRestored,
     MeasureGate,
+    MeasurePolicy,
     Plan,
     Record,
     Revert,
@@ -61,6 +62,8 @@ def answer(effect: AnyEffect, now: float) -> AnyEvent:
             return e.GateMeasured(
                 at=now, gate="g", index=index, open=True, measured="off", rule="off", step=step
             )
+        case MeasurePolicy(step):
+            return e.PolicyMeasured(at=now, step=step, rules=())
         case Plan(step, final):
             return e.Planned(at=now, step=step, hold=HOLD, final=final)
         case Sample(subject, name, moment):

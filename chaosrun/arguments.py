@@ -15,6 +15,7 @@ from chaosrun.codec import from_plain
 from chaosrun.errors import Rejected
 from chaosrun.fault import AnyFault
 from chaosrun.gate import AnyGate
+from chaosrun.halting import AnyHaltSource
 from chaosrun.probe import AnyProbe
 from chaosrun.spec import Check, Guard, Step
 from chaosrun.units import JSON
@@ -39,6 +40,11 @@ def probe_of(check: Check | Guard) -> AnyProbe:
 def gate_of(name: str, arguments: dict[str, JSON]) -> AnyGate:
     """The gate of that name, typed. Raises Rejected."""
     return _typed(discovery.gate(name), arguments, name)
+
+
+def halt_source_of(name: str, arguments: dict[str, JSON]) -> AnyHaltSource:
+    """The halt source of that name, typed. Raises Rejected."""
+    return _typed(discovery.halt_source(name), arguments, name)
 
 
 def fault_arguments(

@@ -19,6 +19,7 @@ import msgspec
 from chaosrun.errors import Rejected
 from chaosrun.fault import AnyFault, Found
 from chaosrun.gate import AnyGate
+from chaosrun.halting import AnyHaltSource
 from chaosrun.probe import AnyProbe
 from chaosrun.units import JSON
 
@@ -32,7 +33,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     takes no arguments and must not touch the network. The client's `close()` is called at
     the end where it has one. `sweep` (module:function(client) -> iterable of Found) finds
     marks on targets; every provider with faults has one. `secrets` (module:function(argument)
-    -> str) are sources of secrets, used as `secrets: {token: {NAME: argument}}`. `needs` are
+    -> str) are sources of secrets, used as `secrets: {token: {NAME: argument}}`. `halts` are
+    switches outside of chaosrun, named in a policy. `needs` are
     modules that must be importable, and `extra` the extra of chaosrun that installs them.
     """
 
@@ -42,6 +44,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     faults: Mapping[str, str] = {}
     probes: Mapping[str, str] = {}
     gates: Mapping[str, str] = {}
+    halts: Mapping[str, str] = {}
     secrets: Mapping[str, str] = {}
     connect: str = ""
     sweep: str = ""
@@ -126,6 +129,12 @@ def probe(name: str) -> type[AnyProbe]:
 def gate(name: str) -> type[AnyGate]:
     """The gate of that name. Raises Rejected when there is none or its extra is missing."""
     return cast("type[AnyGate]", _load("gates", "gate", name))
+
+
+@cache
+def halt_source(name: str) -> type[AnyHaltSource]:
+    """The halt source of that name. Raises Rejected when there is none or its extra is missing."""
+    return cast("type[AnyHaltSource]", _load("halts", "halt source", name))
 
 
 @cache

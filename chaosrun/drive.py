@@ -6,6 +6,8 @@ Law (L1): `durable` is the fold of what the journal has acknowledged, and nothin
 from __future__ import annotations
 
 from chaosrun import commands
+from chaosrun import events as e
+from chaosrun.errors import TargetLocked, TermExceeded
 from chaosrun.events import AnyEvent
 from chaosrun.run import Run
 from chaosrun.run.effects import AnyEffect
@@ -58,3 +60,19 @@ class Batch:
         self.drive = drive
         self.sequence = drive.durable.sequence
         self.events = events
+
+
+def denied(lease: e.Leased, error: TargetLocked | TermExceeded) -> AnyEvent | None:
+    """What is said in place of a lease that the journal denied; None when that was another one."""
+    if isinstance(error, TargetLocked):
+        if error.target not in {target.key for target in lease.hold.targets}:
+            return None
+        return e.LeaseDenied(at=lease.at, step=lease.step, target=error.target, holder=error.holder)
+    if error.lease != lease.lease:
+        return None
+    term = next(term for term in lease.terms if term.rule == error.rule)
+    rule = e.RuleMeasured(
+        rule=term.rule, within=False, measured=error.measured, limit=term.limit,
+        hint=error.hint, source=term.source,
+    )  # fmt: skip
+    return e.PolicyMeasured(at=lease.at, step=lease.step, rules=(rule,))

@@ -28,12 +28,19 @@ import chaosrun
 from chaosrun import commands
 from chaosrun import events as e
 from chaosrun.clock import steady_clock
-from chaosrun.drive import Batch, Drive, Flight
-from chaosrun.errors import ChaosrunError, JournalUnavailable, SequenceTaken, TargetLocked
+from chaosrun.drive import Batch, Drive, Flight, denied
+from chaosrun.errors import (
+    ChaosrunError,
+    JournalUnavailable,
+    SequenceTaken,
+    TargetLocked,
+    TermExceeded,
+)
 from chaosrun.events import AnyEvent, Failure, Verdict
 from chaosrun.inbox import Asked, Ended, Heard, Inbox, Message, Written
 from chaosrun.journal import Journal
 from chaosrun.perform import Clock, Performer, failed
+from chaosrun.policed import Under
 from chaosrun.run import Run, decide, evolve, fold
 from chaosrun.run.effects import (
     AnyEffect,
@@ -44,6 +51,7 @@ from chaosrun.run.effects import (
     Sample,
 )
 from chaosrun.spec import Experiment
+from chaosrun.switches import Answered, Rounds, Source, Switches
 from chaosrun.units import JSON
 from chaosrun.workers import Lane, Workers
 
@@ -79,7 +87,9 @@ class Engine:
         self._journal = journal
         self._observers = tuple(observers)
         self._clock = clock or steady_clock()
-        self._performer = Performer(journal, self._clock)
+        self._switches = Switches(journal, self._clock)
+        self._rounds = Rounds(self._switches)
+        self._performer = Performer(journal, self._clock, switches=self._switches)
         self._workers = workers or Workers()
         self._inbox: Inbox = inbox or SimpleQueue()
         self._drives: dict[str, Drive] = {}
@@ -113,20 +123,24 @@ class Engine:
         parameters: Mapping[str, JSON] | None = None,
         targets: Mapping[str, tuple[str, ...]] | None = None,
         run: str | None = None,
+        under: Under | None = None,
     ) -> str:
         """Take on a new run and return its id. Its first event is durable on return.
 
         Raises JournalUnavailable when it cannot be journaled: then there is no such run.
         """
         self._register()
+        under = under or Under()
         now = self._clock()
         name = run or new_run_id(now)
         started = e.Started(
             at=now, run=name, experiment=experiment, digest=digest, seed=seed,
             driver=self.driver, version=chaosrun.__version__, source=source,
             parameters=dict(parameters or {}), targets=dict(targets or {}),
+            **under.noted(experiment.metadata.labels),
         )  # fmt: skip
         self._journal.append(name, 0, [started])
+        self._performer.put_under(name, under.policies)
         self._adopt(name, fold([started]))
         self._observe(name, 0, started)
         return name
@@ -185,9 +199,12 @@ class Engine:
                     self._heard(message)
                 case Written():
                     self._written(message)
+                case Answered():
+                    self._answered(message)
         now = self._clock()
         self._expire(now)
         self._listen(now)
+        self._go_round(now)
         self._take_up_late()
         self._miss_writes(now)
         while self._wakes and self._wakes[0][0] <= now:
@@ -200,7 +217,7 @@ class Engine:
 
     def _messages(self) -> Iterable[Message]:
         """Wait for the first message or the next time that matters; then take all there are."""
-        times = [self._listen_at]
+        times = [self._listen_at, self._rounds.next_time]
         if self._wakes:
             times.append(self._wakes[0][0])
         if self._deadlines:
@@ -401,7 +418,7 @@ class Engine:
                     self._made_durable(name, drive, count)
                 case SequenceTaken():
                     self._lost(name, drive)
-                case TargetLocked():
+                case TargetLocked() | TermExceeded():
                     self._denied(drive, error)
                 case _:
                     self._not_written(name, drive, error)
@@ -431,14 +448,12 @@ class Engine:
         self._abandon(drive)
         self._drop(name, drive, Verdict.ERROR, "another driver took the run over")
 
-    def _denied(self, drive: Drive, error: TargetLocked) -> None:
+    def _denied(self, drive: Drive, error: TargetLocked | TermExceeded) -> None:
         """The lease was not granted: fold again with the denial in its place."""
         events, drive.pending, drive.run = drive.pending, [], drive.durable
         for event in events:
-            if isinstance(event, e.Leased) and error.target in {t.key for t in event.hold.targets}:
-                event = e.LeaseDenied(
-                    at=event.at, step=event.step, target=error.target, holder=error.holder
-                )
+            if isinstance(event, e.Leased):
+                event = denied(event, error) or event
             drive.run = evolve(drive.run, event)
             drive.pending.append(event)
 
@@ -498,6 +513,25 @@ class Engine:
             self._listening = True
             self._workers.submit(self._ask, Lane.LISTENER)
         self._listen_at = now + _NO_ANSWER
+
+    def _go_round(self, now: float) -> None:
+        """Ask the halt sources outside of the journal, each in its own time."""
+        for source, said in self._rounds.silent(now):
+            self._switched_on(source, said)
+        for source in self._rounds.due(now):
+
+            def work(source: Source = source) -> None:
+                self._inbox.put(Answered(source, source.read()))
+
+            self._workers.submit(work, Lane.ORDINARY)
+
+    def _answered(self, message: Answered) -> None:
+        if self._rounds.answered(message.source, message.switch, self._clock()):
+            self._switched_on(message.source, message.switch.seen)
+
+    def _switched_on(self, source: Source, seen: str) -> None:
+        halt = source.halt(seen, self._clock())
+        self._asked(Asked("", Verdict.CANCELLED, halt.by, halt.reason, halted=True))
 
     def _ask(self) -> None:
         try:

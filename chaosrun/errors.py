@@ -80,10 +80,23 @@ class TargetLocked(ChaosrunError):
         self.holder = holder
 
 
+class TermExceeded(ChaosrunError):
+    """A policy's bound over all runs would be exceeded."""
+
+    code = "term-exceeded"
+
+    def __init__(self, lease: str, rule: str, measured: str) -> None:
+        super().__init__(f"{rule}: {measured}", hint="wait until the other runs have ended")
+        self.lease = lease
+        self.rule = rule
+        self.measured = measured
+
+
 EXIT_CODES: dict[type[ChaosrunError], int] = {
     Rejected: 2,
     Refused: 3,
     TargetLocked: 3,
+    TermExceeded: 3,
     Stranded: 7,
 }
 

@@ -60,11 +60,64 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     at: float
 
 
+class Override(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody asks that a policy's rule does not hold for this run, and says why."""
+
+    rule: str
+    by: str
+    reason: str
+    ticket: str = ""
+
+
+class PolicySource(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A policy that a run is under: its name, its file, and the digest of what stood there."""
+
+    name: str
+    file: str
+    digest: str
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What must still be true of all runs together when a lease is taken; see `journal.claims`.
+
+    Of `key` at most `most` may be claimed at once; or, where `key` is empty, no target of the
+    lease was touched by another run in the `gap` seconds before.
+    """
+
+    rule: str
+    source: str
+    limit: str
+    key: str = ""
+    most: int = 0
+    gap: float = 0.0
+
+
+class RuleMeasured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A policy's rule: what was measured, the limit, what would make it pass, where it stands.
+
+    `override` is there when the rule is not met and somebody who may has overridden it.
+    """
+
+    rule: str
+    within: bool
+    measured: str
+    limit: str
+    hint: str = ""
+    source: str = ""
+    override: Override | None = None
+
+    @property
+    def passes(self) -> bool:
+        return self.within or self.override is not None
+
+
 class Started(Event, frozen=True, kw_only=True, tag="started"):
     """A run began: the whole question, with parameters filled in and secrets as references.
 
     `digest` is that of the experiment; `targets` maps a step to the target keys of a saved
-    plan that must be met exactly (law L8), and is empty for a run without one.
+    plan that must be met exactly (law L8), and is empty for a run without one. `policies` are
+    those the run is under, `gates` theirs, `by` who asked, `names` how a policy may call
+    them, and `overrides` and `ticket` what they gave with it.
     """
 
     run: str
@@ -76,6 +129,12 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     source: str = ""
     parameters: dict[str, JSON] = {}
     targets: dict[str, tuple[str, ...]] = {}
+    by: str = ""
+    names: tuple[str, ...] = ()
+    ticket: str = ""
+    policies: tuple[PolicySource, ...] = ()
+    gates: tuple[dict[str, dict[str, JSON]], ...] = ()
+    overrides: tuple[Override, ...] = ()
 
 
 class Resumed(Event, frozen=True, kw_only=True, tag="resumed"):
@@ -95,6 +154,17 @@ class GateMeasured(Event, frozen=True, kw_only=True, tag="gate-measured"):
     rule: str
     hint: str = ""
     step: str = ""
+
+
+class PolicyMeasured(Event, frozen=True, kw_only=True, tag="policy-measured"):
+    """Every rule of the run's policies: at the start (`step` is empty), or just before a lease.
+
+    `terms` are what the lease must meet when it is taken.
+    """
+
+    rules: tuple[RuleMeasured, ...]
+    step: str = ""
+    terms: tuple[Term, ...] = ()
 
 
 class Sampled(Event, frozen=True, kw_only=True, tag="sampled"):
@@ -129,11 +199,17 @@ class PlanFailed(Event, frozen=True, kw_only=True, tag="plan-failed"):
 
 
 class Leased(Event, frozen=True, kw_only=True, tag="leased"):
-    """Targets and the way back are durable. From here on a revert is owed (laws L1, L2)."""
+    """Targets and the way back are durable. From here on a revert is owed (laws L1, L2).
+
+    `terms` were true when it was written: they are looked at in the same transaction. `labels`
+    are the experiment's, by which runs are counted.
+    """
 
     step: str
     lease: str
     hold: Hold
+    terms: tuple[Term, ...] = ()
+    labels: dict[str, str] = {}
 
 
 class LeaseDenied(Event, frozen=True, kw_only=True, tag="lease-denied"):
@@ -228,7 +304,7 @@ class Finished(Event, frozen=True, kw_only=True, tag="finished"):
 
 
 AnyEvent = (
-    Started | Resumed | GateMeasured | Sampled | Planned | PlanFailed | Leased | LeaseDenied
-    | Injected | InjectFailed | EffectSeen | EffectNotSeen | Reverted | RevertFailed
-    | Restored | NotRestored | StopRequested | Finished
+    Started | Resumed | GateMeasured | PolicyMeasured | Sampled | Planned | PlanFailed
+    | Leased | LeaseDenied | Injected | InjectFailed | EffectSeen | EffectNotSeen
+    | Reverted | RevertFailed | Restored | NotRestored | StopRequested | Finished
 )  # fmt: skip

@@ -35,34 +35,27 @@ class Expiry(StrEnum):
 
 
 class Permission(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One right a fault needs: `system` is linux, rbac or iam; `action` is in its own words."""
+    """One right a fault needs: `action` in the words of `system`: linux, rbac, iam or docker."""
 
     system: str
     action: str
     resource: str = ""
 
 
-class Portion(msgspec.Struct, frozen=True, kw_only=True):
-    """The blast radius in one failure domain or group, `of` such as `zone eu-west-1a`."""
-
-    of: str
-    targets: int
-    population: int
-
-
 class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one planned injection will touch and how it is undone: plain data, durable.
 
-    `population` is how many things the targets were picked from, and `portions` the same for each
-    part of it that is worth a word. `expiry` is that of the fault, or `target` where these very
-    arguments have the target end it. `mark` and `deadline` (UTC,
-    seconds since the epoch) are filled in when the lease is made: the mark is what a
+    `population` is how many things the targets were picked from, and `populations` how many of
+    them belong to each workload, group and zone (`targeting.populations`). `expiry` is who ends
+    it with these very arguments in this very place. `mark` and `deadline`
+    (UTC, seconds since the epoch) are filled in when the lease is made: the mark is what a
     fault leaves on its target so that `sweep` can tell whose it is.
     """
 
     fault: str
     targets: tuple[Target, ...]
     population: int
+    populations: dict[str, int] = {}
     effect: str
     undo: JSON = None
     way_back: str = ""
@@ -70,7 +63,6 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reversal: Reversal = Reversal.REVERTED
     expiry: Expiry = Expiry.RUNNER
     used: tuple[Permission, ...] = ()
-    portions: tuple[Portion, ...] = ()
     mark: str = ""
     deadline: float = 0.0
 

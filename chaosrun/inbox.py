@@ -9,6 +9,7 @@ import msgspec
 from chaosrun.drive import Batch, Flight
 from chaosrun.events import AnyEvent, Verdict
 from chaosrun.journal import Halt, Request
+from chaosrun.switches import Answered
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -44,7 +45,7 @@ class Written(msgspec.Struct, frozen=True):
     outcomes: list[tuple[Batch, Exception | None]]
 
 
-Message = Ended | Asked | Heard | Written
+Message = Ended | Asked | Heard | Written | Answered
 
 
 class Inbox(Protocol):

@@ -6,6 +6,7 @@ the rule it met, and what would make it pass.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
@@ -15,7 +16,8 @@ from chaosrun.spec import Limits, Step, method_seconds
 from chaosrun.units import Share, format_seconds
 
 HALF = Share(0.5)
-_MOST_PORTIONS = 6
+_WORDS = ("zone", "group", "workload")
+_MOST_PARTS = 6
 
 
 class LimitMeasured(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +66,7 @@ def _share(limits: Limits, step: Step, hold: Hold) -> LimitMeasured:
     else:
         alone = limits.share is None and population == 1
         within = alone or count / population <= largest.fraction + 1e-9
-        measured = f"{count} of {population} ({count / population:.0%})" + _portions(hold)
+        measured = f"{count} of {population} ({count / population:.0%})" + _parts(hold)
     rule = f"at most {largest}" + (
         "" if limits.share else " of two or more, as limits.share is unset"
     )
@@ -78,10 +80,24 @@ def _share(limits: Limits, step: Step, hold: Hold) -> LimitMeasured:
     )
 
 
-def _portions(hold: Hold) -> str:
-    """Where the targets are: `; zone eu-west-1a 1 of 2, group web 1 of 4`."""
-    hit = [each for each in hold.portions if each.targets]
-    said = [f"{each.of} {each.targets} of {each.population}" for each in hit[:_MOST_PORTIONS]]
-    if len(hit) > _MOST_PORTIONS:
-        said.append(f"and {len(hit) - _MOST_PORTIONS} more")
-    return f"; {', '.join(said)}" if said else ""
+def _parts(hold: Hold) -> str:
+    """Where the targets are: `; zone eu-west-1a 1 of 2, group web 1 of 4`.
+
+    What is told by the whole already is left out, and so is a workload of which its group tells.
+    """
+    hit = Counter(name for target in hold.targets for name in target.shares)
+    kinds = {name.partition(" ")[0] for name in hit}
+    said: dict[tuple[str, str, str], str] = {}
+    for name, count in hit.items():
+        kind, _, part = name.partition(" ")
+        what, _, which = part.partition("=")
+        of = hold.populations.get(name, 0)
+        whole = count == len(hold.targets) and of == hold.population
+        told = what == "workload" and f"{kind} group={which}" in hit
+        if of and not whole and not told:
+            plain = part.replace("=", " ", 1) if len(kinds) == 1 else f"{kind} {what} {which}"
+            said[what, which, kind] = f"{plain} {count} of {of}"
+    found = [said[key] for key in sorted(said, key=lambda key: (_WORDS.index(key[0]), key))]
+    if len(found) > _MOST_PARTS:
+        found = [*found[:_MOST_PARTS], f"and {len(found) - _MOST_PARTS} more"]
+    return f"; {', '.join(found)}" if found else ""

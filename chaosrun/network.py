@@ -75,6 +75,11 @@ def connect(host: str, port: int, deadline: float, kind: type[SocketT]) -> Socke
     raise (telling or errors)[0]
 
 
+def addresses(host: str, deadline: float) -> list[str]:
+    """The addresses of a name, sorted. Raises OSError."""
+    return sorted({str(place[4][0]) for place in _resolve(host, 0, deadline)})
+
+
 def _connect(place: Place, timeout: float, kind: type[SocketT]) -> SocketT:
     family, type_, protocol, _, address = place
     sock = kind(family, type_, protocol)

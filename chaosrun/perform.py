@@ -20,10 +20,12 @@ from chaosrun import events as e
 from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import ChaosrunError, Indeterminate, JournalUnavailable, Refused, Transient
 from chaosrun.events import AnyEvent, Failure, Outcome
-from chaosrun.fault import AnyFault, Expiry, Hold
+from chaosrun.fault import AnyFault, Hold
 from chaosrun.gate import Measured
 from chaosrun.journal import Journal
 from chaosrun.observed import brief, mentioned
+from chaosrun.policed import policy_measured
+from chaosrun.policy.policies import Policies
 from chaosrun.probe import AnyProbe
 from chaosrun.run import Run
 from chaosrun.run.effects import (
@@ -33,6 +35,7 @@ from chaosrun.run.effects import (
     LookForEffect,
     LookRestored,
     MeasureGate,
+    MeasurePolicy,
     Plan,
     Record,
     Revert,
@@ -40,6 +43,7 @@ from chaosrun.run.effects import (
 )
 from chaosrun.secrets import Secrets, scrub, substitute
 from chaosrun.spec import Check, Guard
+from chaosrun.switches import Switches
 from chaosrun.units import JSON
 
 Clock = Callable[[], float]
@@ -55,9 +59,21 @@ class _Sampler(msgspec.Struct, frozen=True):
 class Performer:
     """Performs effects for many runs. Thread-safe; clients are shared, one a provider."""
 
-    def __init__(self, journal: Journal | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        journal: Journal | None,
+        clock: Clock,
+        *,
+        switches: Switches | None = None,
+        only_look: bool = False,
+    ) -> None:
+        """`only_look`: plan also what another run holds, as nothing will come of the plan."""
         self._journal = journal
         self._clock = clock
+        self._switches = switches or Switches(journal, clock)
+        self._only_look = only_look
+        self._policies: dict[str, Policies] = {}
+        self._policy_secrets: dict[tuple[str, str, str], Secrets] = {}
         self._lock = Lock()
         self._clients: dict[str, Any] = {}
         self._secrets: dict[str, Secrets] = {}
@@ -76,7 +92,12 @@ class Performer:
             event = failed(effect, Failure.BUG, said, began)
         event = replace(event, at=self._clock())
         secrets = self._secrets.get(run.id)
-        return scrubbed(event, secrets) if secrets is not None and secrets.known else event
+        if secrets is not None and secrets.known:
+            event = scrubbed(event, secrets)
+        if isinstance(effect, MeasureGate):
+            of_policy = self._policy_secrets.get((run.id, "gate", str(effect.index)))
+            event = scrubbed(event, of_policy) if of_policy and of_policy.known else event
+        return event
 
     def seconds(self, run: Run, effect: AnyEffect) -> float:
         """The longest that this effect may take, in seconds. Never raises.
@@ -99,9 +120,11 @@ class Performer:
                 return self._seconds[key]
             case MeasureGate(index=index):
                 if index == HALT_GATE:
-                    return _USUAL_SECONDS
-                name, given = _gate(run.spec.gates[index])
+                    return _USUAL_SECONDS + self._switches.patience
+                name, given = _gate(run.written_gates[index])
                 return arguments.gate_of(name, given).time_needed.seconds
+            case MeasurePolicy():
+                return _USUAL_SECONDS
             case Plan(step=name):
                 return run.steps[name].step.timeout.seconds
             case Inject(lease) | LookForEffect(lease) | Revert(lease) | LookRestored(lease):
@@ -110,16 +133,24 @@ class Performer:
             case Record():
                 return 0.0
 
+    def put_under(self, run: str, policies: Policies) -> None:
+        """Measure these policies for that run."""
+        with self._lock:
+            self._policies[run] = policies
+        self._switches.watch(policies.halts())
+
     def forget(self, run: str) -> None:
         """Drop what was kept for a run that has ended: its secrets above all."""
         with self._lock:
             self._secrets.pop(run, None)
-            for cache in (self._samplers, self._seconds):
+            self._policies.pop(run, None)
+            for cache in (self._samplers, self._seconds, self._policy_secrets):
                 for key in [key for key in cache if key[0] == run]:
                     del cache[key]
 
     def close(self) -> None:
         """Close every client."""
+        self._switches.close()
         for client in self._clients.values():
             if hasattr(client, "close"):
                 client.close()
@@ -130,6 +161,8 @@ class Performer:
         match effect:
             case MeasureGate(index, _, step):
                 return self._measure(run, index, step)
+            case MeasurePolicy(step):
+                return self._measure_policy(run, step)
             case Plan(step, final):
                 return self._plan(run, step, final)
             case Sample():
@@ -161,16 +194,22 @@ class Performer:
     def _measure(self, run: Run, index: int, step: str) -> e.GateMeasured:
         if index == HALT_GATE:
             return self._measure_halt(step)
-        name, given = _gate(run.spec.gates[index])
-        gate = arguments.gate_of(name, substitute(given, self._secrets_of(run)))
+        name, given = _gate(run.written_gates[index])
+        gate = arguments.gate_of(name, substitute(given, self._secrets_of_gate(run, index)))
         found: Measured = gate.measure(self._client("gates", name))
         return e.GateMeasured(
             at=0, gate=name, index=index, step=step, open=found.open,
             measured=found.measured, rule=found.rule, hint=found.hint,
         )  # fmt: skip
 
+    def _measure_policy(self, run: Run, step: str) -> e.PolicyMeasured:
+        policies = self._policies.get(run.id)
+        if policies is None:
+            raise Refused("this process does not know the policies of the run")
+        return policy_measured(run, policies, self._journal, self._clock(), step)
+
     def _measure_halt(self, step: str) -> e.GateMeasured:
-        halt = self._journal.halt() if self._journal else None
+        halt = self._switches.on()
         measured = f"halted by {halt.by}: {halt.reason}" if halt else "the halt switch is off"
         return e.GateMeasured(
             at=0, gate="halt", index=HALT_GATE, step=step, open=halt is None, measured=measured,
@@ -183,12 +222,12 @@ class Performer:
             raise Refused("cancelled before it began")
         if self._journal is None:
             return
-        if halt := self._journal.halt():
+        if halt := self._switches.still_on():
             raise Refused(f"halted by {halt.by}: {halt.reason}", hint="chaosrun halt off")
         if self._journal.driver(run.id) != run.driver:
             raise Refused("another driver took the run over")
 
-    def _plan(self, run: Run, name: str, final: bool) -> e.Planned:
+    def _plan(self, run: Run, name: str, final: bool) -> e.Planned | e.LeaseDenied:
         step = next(s for s in run.spec.method if s.name == name)
         lookup = self._secrets_of(run)
         fault = arguments.fault_of(
@@ -198,8 +237,12 @@ class Performer:
         )
         rng = random.Random(f"{run.seed}/{name}")
         hold = fault.plan(self._client("faults", step.fault), rng)
-        ends = Expiry.TARGET if Expiry.TARGET in (hold.expiry, fault.expiry) else Expiry.RUNNER
-        hold = replace(hold, fault=step.fault, reversal=fault.reversal, expiry=ends)
+        # Who ends it is for the plan to say: it may be the target in one place and not in another.
+        hold = replace(hold, fault=step.fault, reversal=fault.reversal)
+        if self._journal is not None and not self._only_look:
+            held = self._journal.standing(run.id, (), [t.key for t in hold.targets]).held
+            for target, holder in sorted(held.items()):
+                return e.LeaseDenied(at=0, step=name, target=target, holder=holder)
         return e.Planned(at=0, step=name, hold=hold, final=final)
 
     def _sample(self, run: Run, effect: Sample, began: float) -> e.Sampled:
@@ -246,6 +289,20 @@ class Performer:
             hold = from_plain(substitute(to_plain(hold), self._secrets_of(run)), Hold)
         return discovery.fault(hold.fault), hold, self._client("faults", hold.fault)
 
+    def _secrets_of_gate(self, run: Run, index: int) -> Secrets:
+        """The secrets of the experiment for its gates, those of a policy for the policy's."""
+        own = len(run.spec.gates)
+        if index < own:
+            return self._secrets_of(run)
+        assert run.experiment is not None, "a run starts with Started"
+        with self._lock:
+            policies = self._policies.get(run.id)
+            if policies is None:
+                raise Refused("this process does not know the policies of the run")
+            demanded = policies.gates(run.experiment.metadata.labels)[index - own]
+            key = (run.id, "gate", str(index))
+            return self._policy_secrets.setdefault(key, Secrets(demanded.secrets))
+
     def _secrets_of(self, run: Run) -> Secrets:
         with self._lock:
             if run.id not in self._secrets:
@@ -271,6 +328,12 @@ def failed(
                 open=False, measured=f"could not be measured: {error}",
                 rule="unknown means closed", hint=hint,
             )  # fmt: skip
+        case MeasurePolicy(step):
+            rule = e.RuleMeasured(
+                rule="policy", within=False, measured=f"could not be measured: {error}",
+                limit="unknown means over", hint=hint,
+            )  # fmt: skip
+            return e.PolicyMeasured(at=began, step=step, rules=(rule,))
         case Plan(step, final):
             return e.PlanFailed(
                 at=began, step=step, failure=failure, error=error, hint=hint, final=final
@@ -295,7 +358,7 @@ def failed(
 
 
 _FREE = ("result", "error", "hint", "reason", "detail", "measured", "rule", "effect", "undo",
-         "way_back", "mechanism", "id", "name", "domain", "portions")  # fmt: skip
+         "way_back", "mechanism", "id", "name", "domain", "labels", "groups")  # fmt: skip
 """Fields whose text comes from outside; all others hold names and words of our own."""
 
 

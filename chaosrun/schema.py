@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from chaosrun import discovery
 from chaosrun.arguments import TARGET, target_required
 from chaosrun.codec import json_schema
 from chaosrun.errors import Rejected, exit_code
+from chaosrun.policy.spec import Policy
 from chaosrun.spec import Experiment
 from chaosrun.units import JSON
 
@@ -36,7 +38,7 @@ def experiment() -> dict[str, JSON]:
             defs[name] = _open_to_parameters(part)
     spec = defs["ExperimentSpec"]["properties"]
     spec["secrets"]["additionalProperties"] = _secret()
-    spec["gates"]["items"] = _gates(defs)
+    spec["gates"]["items"] = _choices("gates", discovery.gate, defs)
     _complete(defs["Step"], "fault", "faults", defs)
     for part in ("Check", "Guard"):
         _complete(defs[part], "probe", "probes", defs)
@@ -48,6 +50,23 @@ def experiment() -> dict[str, JSON]:
         "description": "A value that is filled in: `${parameter}`",
     }
     return _named("experiment", "A chaosrun experiment", schema)
+
+
+def policy() -> dict[str, JSON]:
+    """What an organisation may write into a policy's file."""
+    schema = json_schema(Policy)
+    defs: dict[str, JSON] = schema["$defs"]
+    spec = defs["PolicySpec"]["properties"]
+    spec["secrets"]["additionalProperties"] = _secret()
+    spec["gates"]["items"] = _choices("gates", discovery.gate, defs)
+    sources = defs["HaltSources"]["properties"]["sources"]
+    sources["items"] = _choices("halts", discovery.halt_source, defs)
+    defs["FilledIn"] = {
+        "type": "string",
+        "pattern": r"\$\{secrets\.[^{}]+\}",
+        "description": "A secret that is filled in: `${secrets.name}`",
+    }
+    return _named("policy", "A chaosrun policy", schema)
 
 
 def events() -> dict[str, JSON]:
@@ -66,6 +85,7 @@ def result() -> dict[str, JSON]:
 
 SCHEMAS = {
     "experiment.schema.json": experiment,
+    "policy.schema.json": policy,
     "events.schema.json": events,
     "result.schema.json": result,
 }
@@ -124,11 +144,13 @@ def _complete(part: dict[str, JSON], key: str, table: str, defs: dict[str, JSON]
     part["allOf"] = rules
 
 
-def _gates(defs: dict[str, JSON]) -> dict[str, JSON]:
-    names = _builtin("gates")
-    kinds = {name: _fields(discovery.gate(name), f"gates.{name}", name, defs) for name in names}
-    for name in names:
-        kinds[name] = {**kinds[name], **_said(discovery.gate(name))}
+def _choices(
+    table: str, find: Callable[[str], type[Any]], defs: dict[str, JSON]
+) -> dict[str, JSON]:
+    """One key, which names a gate or a halt source, with its arguments."""
+    kinds: dict[str, JSON] = {}
+    for name in _builtin(table):
+        kinds[name] = {**_fields(find(name), f"{table}.{name}", name, defs), **_said(find(name))}
     return {
         "type": "object",
         "minProperties": 1,

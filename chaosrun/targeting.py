@@ -7,13 +7,21 @@ targets, whatever order the population was listed in.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import ClassVar, Self
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Final, Self
 
 import msgspec
 
 from chaosrun.errors import Refused
 from chaosrun.units import JSON, Share, Unit
+
+GROUPS: Final = ("account", "namespace", "workload", "group", "zone")
+"""What a target can belong to: an account or a cluster, a namespace, what replaces it when it
+is lost (a Deployment, an Auto Scaling group), a set it serves in (a target group, a node pool),
+and its failure domain, which `Target.domain` says."""
+COUNTED: Final = ("workload", "group", "zone")
+"""Those of which a policy bounds a share."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -21,6 +29,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `kind` and `id` are its identity and the key of its lock, so `id` must tell it from
     every other thing of that kind, also after a restart (a PID needs its start time).
+    `domain` is its failure domain: a zone, a node, a machine.
+
+    What policies ask: `labels` are its labels or tags, None where the provider does not say;
+    `groups` is what it belongs to, by the words of `GROUPS`, an empty text where it belongs to
+    none. What is not said is not known, and a policy that asks for it refuses (law L4).
     """
 
     kind: str
@@ -28,6 +41,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str = ""
     domain: str = ""
     undo: JSON = None
+    labels: dict[str, str] | None = None
+    groups: dict[str, str] = {}
 
     @property
     def key(self) -> str:
@@ -36,6 +51,18 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def label(self) -> str:
         return self.name or self.id
+
+    def group(self, what: str) -> str | None:
+        """The workload, zone, ... that it belongs to; empty for none, None when not known."""
+        if what == "zone":
+            return self.groups.get(what, self.domain or None)
+        return self.groups.get(what)
+
+    @property
+    def shares(self) -> tuple[str, ...]:
+        """The names of the populations that it is counted in: `pod workload=shop/checkout`."""
+        found = ((what, self.group(what)) for what in COUNTED)
+        return tuple(f"{self.kind} {what}={value}" for what, value in found if value)
 
 
 class Pick(Unit):
@@ -114,3 +141,11 @@ def pick(population: Sequence[Target], how: Pick, rng: random.Random) -> tuple[T
     if count > len(ordered):
         raise Refused(f"asked for {how}, and only {len(ordered)} match the target")
     return tuple(sorted(rng.sample(ordered, count), key=lambda target: target.key))
+
+
+def populations(population: Iterable[Target]) -> dict[str, int]:
+    """How many there are of each workload, group and zone, for `Hold.populations`.
+
+    Counted among what a fault could have picked, so never more than there are.
+    """
+    return dict(Counter(name for target in population for name in target.shares))

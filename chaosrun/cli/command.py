@@ -172,17 +172,10 @@ def plain_of(value: Any) -> dict[str, Any]:
 
 
 def who() -> str:
-    """Who gives this command: user@host."""
-    import getpass
-    import socket
+    """Who gives this command: user@host, and what CHAOSRUN_ACTOR says."""
+    from chaosrun.cli.under import actor
 
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        import os
-
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return actor().shown
 
 
 class RunName(click.ParamType[str]):

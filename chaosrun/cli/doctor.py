@@ -47,6 +47,8 @@ def command(console: Console, output: str, journal_url: str | None) -> int:
         *_clock(),
         *_providers(),
         *_host(),
+        *_network(),
+        *_tools(),
         *_terminal(console),
     ]
     if output == "json":
@@ -193,6 +195,45 @@ def _host() -> Iterator[Finding]:
         yield Finding("ok", "rights", f"{user}; without {', '.join(lacks)}", hint)
     else:
         yield Finding("ok", "rights", user)
+
+
+def _network() -> Iterator[Finding]:
+    """What this kernel can do to packets, found by trying in a namespace made for it."""
+    from chaosrun.mechanisms import kernel
+
+    if not sys.platform.startswith("linux"):
+        return
+    offers = kernel.offers()
+    if offers.unknown:
+        yield Finding("ok", "network", f"what this kernel can do is {offers}", offers.hint)
+    elif not offers.mechanisms:
+        yield Finding("warn", "network", str(offers), "host.network and host.partition need one")
+    else:
+        hint = "" if "netem" in offers.works else "netem is the module sch_netem of the kernel"
+        yield Finding("ok", "network", f"faults by {offers}", hint)
+
+
+def _tools() -> Iterator[Finding]:
+    """What some faults of this machine need besides the kernel, and what they do without."""
+    import importlib.util
+    import shutil
+    from pathlib import Path
+
+    if not sys.platform.startswith("linux"):
+        return
+    stress = shutil.which("stress-ng")
+    seen = f"by {stress}" if stress else "by small workers of ours"
+    yield Finding("ok", "pressure", seen, "" if stress else "stress-ng, if installed, does it")
+    for subject, fault, module, extra in (
+        ("lookups", "host.dns", "dnslib", "dns-faults"),
+        ("requests", "host.http", "envoy", "http-faults"),
+    ):
+        there = importlib.util.find_spec(module) is not None
+        seen = f"{fault} has {module}" if there else f"{fault} is refused without {module}"
+        yield Finding("ok", subject, seen, "" if there else f"pip install 'chaosrun[{extra}]'")
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    seen = f"host.clock by {found[0]}" if found else "host.clock is refused without libfaketime"
+    yield Finding("ok", "clocks", seen, "" if found else "apt-get install libfaketime")
 
 
 def _terminal(console: Console) -> Iterator[Finding]:

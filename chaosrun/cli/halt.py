@@ -8,6 +8,7 @@ import click
 
 from chaosrun.cli import command as make
 from chaosrun.cli.console import Console
+from chaosrun.cli.under import policy_option
 
 if TYPE_CHECKING:
     from chaosrun.journal import Halt
@@ -60,17 +61,46 @@ def off(console: Console, journal_url: str | None) -> int:
 
 
 @command.command("status", examples="chaosrun halt status --output json")
+@policy_option
 @make.output_option()
 @make.journal_option
 @click.pass_obj
-def status(console: Console, output: str, journal_url: str | None) -> int:
-    """Whether the switch is on, by whom and why."""
+def status(
+    console: Console, policies: tuple[str, ...], output: str, journal_url: str | None
+) -> int:
+    """Whether the switch is on, by whom and why; and what each halt source of a policy says.
+
+    A source that cannot be read counts as on.
+    """
+    from chaosrun.loading.policies import find_policies
+    from chaosrun.switches import Source
+
+    sources = [Source(one) for one in find_policies(policies).halts()]
     with make.opened(journal_url) as journal:
         halt = journal.halt()
+    said = [(source, source.read()) for source in sources]
+    for source in sources:
+        source.close()
     if output == "json":
-        console.json({"on": halt is not None, "halt": halt})
-    else:
-        console.print(halt_words(halt) if halt else "halt is off")
+        console.json(
+            {
+                "on": halt is not None or any(switch.on for _, switch in said),
+                "halt": halt,
+                "sources": [
+                    {
+                        "source": source.name, "policy": source.demanded.source,
+                        "on": switch.on, "seen": switch.seen,
+                    }
+                    for source, switch in said
+                ],
+            }
+        )  # fmt: skip
+        return 0
+    console.print(halt_words(halt) if halt else "halt is off")
+    for source, switch in said:
+        state = "on" if switch.on else "off"
+        console.hang(f"  {state.ljust(3)}  {source.name}  ", f"{switch.seen}")
+        console.hang("       ", f"set by {source.demanded.source}")
     return 0
 
 

@@ -107,6 +107,24 @@ class Narrator:
             yield Line(event.at, "gate", event.gate, text, "yellow")
 
     @_tell.register
+    def _(self, event: e.PolicyMeasured) -> Iterator[Line]:
+        broken = [rule for rule in event.rules if not rule.passes]
+        overridden = [rule for rule in event.rules if rule.override and not event.step]
+        where = f" before {event.step}" if event.step else ""
+        for rule in broken:
+            text = f"not met{where}: {rule.measured}; {rule.limit} ({rule.source})"
+            if rule.hint:
+                text += f"; would make it pass: {rule.hint}"
+            yield Line(event.at, "policy", rule.rule, text, "yellow")
+        for rule in overridden:
+            assert rule.override is not None, "only those are told"
+            text = f"overridden by {rule.override.by}: {rule.override.reason}; {rule.measured}"
+            yield Line(event.at, "policy", rule.rule, text, "yellow")
+        if not broken and not event.step:
+            met = len(event.rules) - len(overridden)
+            yield Line(event.at, "policy", "", f"{met} of {len(event.rules)} rules are met")
+
+    @_tell.register
     def _(self, event: e.Sampled) -> Iterator[Line]:
         yield from self._sample(event)
         if event.moment is Moment.DURING and event.at - self._digested >= DIGEST_EVERY:

@@ -17,6 +17,7 @@ _WORDS = {
     "linux": "Linux: what the user that runs chaosrun must be allowed to do",
     "rbac": "Kubernetes RBAC: rules of a Role",
     "iam": "AWS IAM: actions of a policy",
+    "docker": "Docker Engine API: calls that its socket, or an authorisation plugin, must allow",
 }
 
 

@@ -8,11 +8,13 @@ import click
 
 from chaosrun.cli import command as make
 from chaosrun.cli.console import Console, clean, pad
+from chaosrun.cli.under import override_options, policy_option, under
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from chaosrun.cli.preview import Preview, StepPreview
+    from chaosrun.events import RuleMeasured
     from chaosrun.loading import Loaded
 
 _BAR = 40
@@ -34,6 +36,8 @@ _MOST_TARGETS = 20
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="The same seed, the same targets.")
 @click.option("--out", metavar="FILE", help="Save the plan; `chaosrun run FILE` runs it as seen.")
 @make.output_option()
+@policy_option
+@override_options
 @make.journal_option
 @click.pass_obj
 def command(
@@ -44,9 +48,14 @@ def command(
     seed: int | None,
     out: str | None,
     output: str,
+    policies: tuple[str, ...],
+    overrides: tuple[str, ...],
+    reason: str,
+    ticket: str,
     journal_url: str | None,
 ) -> int:
-    """Show exactly what a run would touch: targets, blast radius, limits, gates, the way back.
+    """Show exactly what a run would touch: targets, blast radius, limits, gates, policies, the
+    way back.
 
     Everything is only read. Exit code 0 when it could run now, 3 when it would be refused.
     """
@@ -59,9 +68,13 @@ def command(
 
     check_writable([out] if out else [])
     loaded = load(file, sets, values)
+    demands = under(policies, overrides, reason, ticket)
     seed = secrets.randbelow(2**31) if seed is None else seed
     with make.opened(journal_url) as journal:
-        found = preview(journal, loaded.experiment, seed=seed, source=loaded.source, now=time())
+        found = preview(
+            journal, loaded.experiment, seed=seed, source=loaded.source, now=time(),
+            digest=loaded.digest, under=demands,
+        )  # fmt: skip
     if output == "json":
         console.json({"could_run": found.could_run, **make.plain_of(found)})
     else:
@@ -111,6 +124,9 @@ def _show(console: Console, found: Preview) -> None:
         name = f"{limit.limit} of {limit.step}" if limit.step else limit.limit
         more = "" if limit.within or not limit.hint else f" ({limit.hint})"
         _row(console, limit.within, name, f"{limit.measured}; {limit.rule}{more}")
+    if found.rules:
+        _title(console, f"Policies: {', '.join(map(clean, found.policies))}")
+        show_rules(console, found.rules)
     for step in found.steps:
         _step(console, step)
     _graph(console, found.steps)
@@ -121,6 +137,20 @@ def _show(console: Console, found: Preview) -> None:
         console.print(console.style("It would be refused now:", "yellow", "bold"))
         for reason in found.reasons:
             console.print(f"  {clean(reason)}")
+
+
+def show_rules(console: Console, rules: Iterable[RuleMeasured]) -> None:
+    """Each rule as it was measured: the limit, who overrode it, what would make it pass."""
+    for rule in rules:
+        _row(console, rule.passes, rule.rule, f"{rule.measured}; {rule.limit}")
+        lead = " " * 34
+        if rule.override is not None:
+            said = f"overridden by {rule.override.by}: {rule.override.reason}"
+            console.hang(lead, console.style(clean(said), "yellow"))
+        if not rule.passes:
+            console.hang(lead, console.style(clean(f"set by {rule.source}"), "dim"))
+            if rule.hint:
+                console.hang(lead, clean(f"would make it pass: {rule.hint}"))
 
 
 def _title(console: Console, title: str) -> None:

@@ -21,7 +21,8 @@ from chaosrun.fault import Hold, Permission
 from chaosrun.journal import Journal
 from chaosrun.limits import LimitMeasured
 from chaosrun.perform import Performer
-from chaosrun.run import Run, fold
+from chaosrun.policed import Under, ask_policies
+from chaosrun.run import Run, evolve, fold
 from chaosrun.run.effects import AnyEffect, MeasureGate, Plan, Sample
 from chaosrun.spec import Experiment, Step, predecessors
 
@@ -55,6 +56,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[e.GateMeasured, ...]
     checks: tuple[e.Sampled, ...]
     limits: tuple[LimitMeasured, ...]
+    rules: tuple[e.RuleMeasured, ...]
+    policies: tuple[str, ...]
     steps: tuple[StepPreview, ...]
 
     @property
@@ -63,10 +66,18 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview(
-    journal: Journal, experiment: Experiment, *, seed: int, source: str, now: float
+    journal: Journal,
+    experiment: Experiment,
+    *,
+    seed: int,
+    source: str,
+    now: float,
+    digest: str = "",
+    under: Under | None = None,
 ) -> Preview:
-    """Ask every gate, check, guard and fault; measure every limit. Reads only."""
-    run = _imagined(experiment, seed, now)
+    """Ask every gate, check, guard, fault and policy; measure every limit. Reads only."""
+    under = under or Under()
+    run = imagined(experiment, seed, now, digest=digest, under=under)
     spec = experiment.spec
     effects: list[AnyEffect] = [
         *(MeasureGate(index, gate) for index, gate in run.gates.items()),
@@ -74,11 +85,13 @@ def preview(
         *(Sample("guard", guard.name, Moment.BEFORE) for guard in spec.abort_when),
         *(Plan(step.name) for step in spec.method),
     ]
-    performer = Performer(journal, lambda: now)
+    performer = Performer(journal, lambda: now, only_look=True)
+    performer.put_under(run.id, under.policies)
     try:
         answers = ask(performer, run, effects, now)
     finally:
         performer.close()
+    rules = rules_of(run, answers, under, journal, now)
     gates = tuple(a for a in answers if isinstance(a, e.GateMeasured))
     checks = tuple(a for a in answers if isinstance(a, e.Sampled))
     plans = {a.step: a for a in answers if isinstance(a, e.Planned | e.PlanFailed)}
@@ -93,18 +106,31 @@ def preview(
     )
     return Preview(
         name=experiment.metadata.name, title=spec.title, source=source, seed=seed, gates=gates,
-        checks=checks, limits=measured, steps=steps,
-        reasons=tuple(_reasons(gates, checks, measured, steps)),
+        checks=checks, limits=measured, rules=rules, steps=steps,
+        policies=tuple(one.shown for one in under.policies.about(experiment.metadata.labels)),
+        reasons=tuple(_reasons(gates, checks, measured, rules, steps)),
     )  # fmt: skip
 
 
-def _imagined(experiment: Experiment, seed: int, now: float) -> Run:
+def imagined(experiment: Experiment, seed: int, now: float, *, digest: str, under: Under) -> Run:
     """A run that is in no journal."""
     started = e.Started(
-        at=now, run="plan", experiment=experiment, digest="", seed=seed, driver="plan",
-        version=chaosrun.__version__,
+        at=now, run="plan", experiment=experiment, digest=digest, seed=seed, driver="plan",
+        version=chaosrun.__version__, **under.noted(experiment.metadata.labels),
     )  # fmt: skip
     return fold([started])
+
+
+def rules_of(
+    run: Run, answers: Iterable[AnyEvent], under: Under, journal: Journal, now: float
+) -> tuple[e.RuleMeasured, ...]:
+    """Every rule of the policies, with the targets that were planned."""
+    if not run.under_policy:
+        return ()
+    for planned in answers:
+        if isinstance(planned, e.Planned):
+            run = evolve(run, planned)
+    return ask_policies(run, under.policies, journal, now).rules
 
 
 def _step(
@@ -150,6 +176,7 @@ def _reasons(
     gates: Iterable[e.GateMeasured],
     checks: Iterable[e.Sampled],
     measured: Iterable[LimitMeasured],
+    rules: Iterable[e.RuleMeasured],
     steps: Iterable[StepPreview],
 ) -> Iterable[str]:
     for gate in gates:
@@ -164,6 +191,9 @@ def _reasons(
         if not limit.within:
             of = f" of step {limit.step}" if limit.step else ""
             yield f"limit {limit.limit}{of}: {limit.measured}; {limit.rule}"
+    for rule in rules:
+        if not rule.passes:
+            yield f"policy {rule.rule}: {rule.measured}; {rule.limit} ({rule.source})"
     for step in steps:
         if step.error:
             yield f"step {step.name} cannot be planned: {step.error}"

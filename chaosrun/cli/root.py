@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "validate": "Find every problem of experiment files",
         "plan": "Show exactly what a run would touch; change nothing",
         "run": "Run an experiment, put everything back, and report",
+        "approve": "Say that an experiment may run, for a time",
     },
     "Look": {
         "runs": "List runs",
@@ -42,6 +43,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "gates": "List gates",
         "describe": "Explain a fault, probe or gate and its arguments",
         "permissions": "List the rights that an experiment needs",
+        "policy": "What policies demand, and whether it is met",
     },
     "Practise": {
         "lab": "A small real system on this machine to practise on",

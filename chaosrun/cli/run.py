@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from chaosrun.cli import command as make
 from chaosrun.cli.console import Console
 from chaosrun.cli.signals import Signals, name_of
+from chaosrun.cli.under import override_options, policy_option, under
 from chaosrun.errors import ChaosrunError, Rejected
 from chaosrun.events import Verdict
 
@@ -30,7 +32,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What will be run: an experiment, its seed, and the targets of a plan if there is one."""
+    """What will be run: an experiment, its seed, the targets of a plan if there is one, and what
+    the run is put under."""
 
     experiment: Any
     seed: int
@@ -38,6 +41,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     parameters: dict[str, Any]
     targets: dict[str, tuple[str, ...]] = {}
+    under: Any = None
 
 
 @make.command(
@@ -48,6 +52,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     chaosrun run experiment.yaml --quiet --junit junit.xml --html report.html   in a pipeline
     chaosrun run experiment.yaml --output json | jq -r .verdict
     chaosrun plan experiment.yaml --out plan.json && chaosrun run plan.json     as it was seen
+    chaosrun run experiment.yaml --override window --reason "the night of the move" --ticket CHG-7
     """,
 )
 @click.argument("file", type=click.Path(allow_dash=True))
@@ -62,6 +67,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--quiet", "-q", is_flag=True, help="Only the verdict, on one line.")
 @click.option("--yes", is_flag=True, help="Do not ask before a fault that cannot be undone.")
 @click.option("--no-input", is_flag=True, help="Never ask anything.")
+@policy_option
+@override_options
 @make.journal_option
 @click.pass_obj
 def command(
@@ -76,6 +83,10 @@ def command(
     quiet: bool,
     yes: bool,
     no_input: bool,
+    policies: tuple[str, ...],
+    overrides: tuple[str, ...],
+    reason: str,
+    ticket: str,
     journal_url: str | None,
     **reports: str | None,
 ) -> int:
@@ -103,7 +114,8 @@ def command(
             recover_first(journal, screen)
             if signals.first:
                 return _nothing_touched(screen, signals)
-            question = _question(file, sets, values, seed)
+            demands = under(policies, overrides, reason, ticket)
+            question = replace(_question(file, sets, values, seed), under=demands)
             if not yes and not _agreed(console, question.experiment):
                 return _nothing_touched(screen, signals)
             run, finished = drive(journal, question, signals, screen)
@@ -179,6 +191,7 @@ def drive(
             run = engine.start(
                 question.experiment, seed=question.seed, digest=question.digest,
                 source=question.source, parameters=question.parameters, targets=question.targets,
+                under=question.under,
             )  # fmt: skip
 
             def stop(number: int, before: int) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from chaosrun.errors import Rejected
 from chaosrun.events import AnyEvent, Verdict
+from chaosrun.journal.claims import Approval, Standing
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,8 +74,10 @@ class Journal(Protocol):
         """Make events `sequence`, `sequence + 1`, ... of `run` durable, all or none.
 
         A Leased takes the locks of its targets; a Restored, or an Injected or InjectFailed
-        that is late, gives them up or takes them again. Raises SequenceTaken when the run has
-        such an event already, and TargetLocked when another run holds a target. After a
+        that is late, gives them up or takes them again; the same with what it claims, and with
+        the place of a run, which lasts until its Finished. Raises SequenceTaken when the run has
+        such an event already, TargetLocked when another run holds a target, and TermExceeded
+        when one of the lease's terms is not met. After a
         JournalUnavailable the events may be there or not: append the same ones again, and
         they are there once.
         """
@@ -98,6 +101,15 @@ class Journal(Protocol):
 
     def locks(self) -> list[TargetLock]:
         """Targets that runs hold now."""
+
+    def standing(
+        self, run: str, names: Sequence[str], targets: Sequence[str], digest: str = ""
+    ) -> Standing:
+        """What runs other than `run` claim under these names; which of them holds each of these
+        targets, and whose the last fault on it was; approvals of the experiment with a digest."""
+
+    def approve(self, approval: Approval) -> None:
+        """Keep an approval."""
 
     def request_abort(self, run: str, by: str, reason: str, at: float) -> None:
         """Ask the driver of `run` to stop it."""
@@ -150,10 +162,15 @@ def default_url() -> str:
     """
     if url := os.environ.get("CHAOSRUN_JOURNAL"):
         return url
+    return f"sqlite:///{os.path.join(state_directory(), 'journal.db')}"
+
+
+def state_directory() -> str:
+    """The directory of what this user's chaosrun keeps: the journal, policies."""
     directory = os.environ.get("CHAOSRUN_STATE_DIR")
     if not directory:
         states = os.environ.get("XDG_STATE_HOME", "")
         if not os.path.isabs(states):  # the XDG specification: a relative path is ignored
             states = os.path.expanduser("~/.local/state")
         directory = os.path.join(states, "chaosrun")
-    return f"sqlite:///{os.path.join(os.path.abspath(directory), 'journal.db')}"
+    return os.path.abspath(directory)

@@ -83,6 +83,11 @@ def takes_again(event: AnyEvent) -> TypeGuard[Injected | InjectFailed]:
     return isinstance(event, Injected | InjectFailed) and event.late
 
 
+def ends_run(event: AnyEvent) -> bool:
+    """Whether the run gives up its place among the running ones."""
+    return isinstance(event, Finished) and event.verdict is not Verdict.STRANDED
+
+
 def lock_keys(hold: Hold) -> list[str]:
     """The keys of a hold's targets, each once, in an order that all runs share."""
     return sorted({target.key for target in hold.targets})

@@ -11,12 +11,22 @@ from threading import Lock
 
 from chaosrun.errors import ChaosrunError, SequenceTaken, TargetLocked
 from chaosrun.events import AnyEvent, Leased, Restored, Verdict
-from chaosrun.fault import Hold
 from chaosrun.journal import Halt, Request, RunRow, TargetLock
+from chaosrun.journal.claims import (
+    REMEMBERED,
+    Approval,
+    Claim,
+    Hit,
+    Standing,
+    check_claimed,
+    check_gap,
+    claims_of,
+)
 from chaosrun.journal.derive import (
     Summary,
     choose,
     encode,
+    ends_run,
     lock_keys,
     lost,
     moves_locks,
@@ -34,7 +44,8 @@ class MemoryJournal:
         self._lock = Lock()
         self._events: dict[str, list[AnyEvent]] = {}
         self._runs: dict[str, Summary] = {}
-        self._locks: dict[_Key, TargetLock] = {}
+        self._held = _Held({}, {}, {})
+        self._approvals: list[Approval] = []
         self._requests: list[Request] = []
         self._last_request = 0
         self._halt: Halt | None = None
@@ -90,7 +101,33 @@ class MemoryJournal:
 
     def locks(self) -> list[TargetLock]:
         with self._lock:
-            return sorted(self._locks.values(), key=lambda lock: (lock.target, lock.at, lock.lease))
+            locks = self._held.locks.values()
+            return sorted(locks, key=lambda lock: (lock.target, lock.at, lock.lease))
+
+    def standing(
+        self, run: str, names: Sequence[str], targets: Sequence[str], digest: str = ""
+    ) -> Standing:
+        with self._lock:
+            claims = {
+                name: frozenset(
+                    claim.item
+                    for (holder, claim) in self._held.claims
+                    if claim.name == name and holder != run
+                )
+                for name in names
+            }
+            hits = self._held.hits
+            locks = [lock for lock in self._held.locks.values() if lock.run != run]
+            return Standing(
+                claims={name: items for name, items in claims.items() if items},
+                hits={t: hits[t] for t in targets if t in hits and hits[t].run != run},
+                held={lock.target: lock.run for lock in locks if lock.target in targets},
+                approvals=tuple(one for one in self._approvals if digest and one.digest == digest),
+            )
+
+    def approve(self, approval: Approval) -> None:
+        with self._lock:
+            self._approvals.append(approval)
 
     def request_abort(self, run: str, by: str, reason: str, at: float) -> None:
         with self._lock:
@@ -111,7 +148,7 @@ class MemoryJournal:
 
     def prune(self, before: float) -> int:
         with self._lock:
-            holders = {lock.run for lock in self._locks.values()}
+            holders = {lock.run for lock in self._held.locks.values()}
             old = {
                 run
                 for run, summary in self._runs.items()
@@ -122,6 +159,8 @@ class MemoryJournal:
             }
             for run in old:
                 del self._runs[run], self._events[run]
+            self._held = self._held.without(old, before - REMEMBERED)
+            self._approvals = [one for one in self._approvals if one.expires >= before]
             self._requests = [request for request in self._requests if request.run not in old]
             return len(old)
 
@@ -140,29 +179,81 @@ class MemoryJournal:
         summary = self._runs.get(run)
         for event in events:
             summary = summarise(summary, event)
-        if any(moves_locks(event) for event in events):
-            self._locks = self._moved(run, [*history, *events], len(history))
+        if any(moves_locks(event) or ends_run(event) for event in events):
+            self._held = self._moved(run, [*history, *events], len(history))
         if summary is not None:
             self._runs[run] = summary
             self._events.setdefault(run, []).extend(events)
 
-    def _moved(self, run: str, events: Sequence[AnyEvent], since: int) -> dict[_Key, TargetLock]:
-        """The locks after the events from `since` on. Raises TargetLocked."""
-        locks = dict(self._locks)
-        holds: dict[str, Hold] = {}
+    def _moved(self, run: str, events: Sequence[AnyEvent], since: int) -> _Held:
+        """What is held after the events from `since` on. Raises TargetLocked, TermExceeded."""
+        held = _Held(dict(self._held.locks), dict(self._held.claims), dict(self._held.hits))
+        leases: dict[str, Leased] = {}
         for sequence, event in enumerate(events):
             if isinstance(event, Leased):
-                holds[event.lease] = event.hold
+                leases[event.lease] = event
             if sequence < since:
                 continue
             if isinstance(event, Restored):
-                locks = {k: v for k, v in locks.items() if k[:2] != (run, event.lease)}
+                held.give_up(run, event.lease, event.at)
             elif isinstance(event, Leased) or takes_again(event):
-                others = {lock.target: lock.run for lock in locks.values() if lock.run != run}
-                for target in lock_keys(holds[event.lease]) if event.lease in holds else ():
-                    if target not in others:
-                        lock = TargetLock(target=target, run=run, lease=event.lease, at=event.at)
-                        locks.setdefault((run, event.lease, target), lock)
-                    elif isinstance(event, Leased):
-                        raise TargetLocked(target, others[target])
-        return locks
+                lease = leases.get(event.lease)
+                if lease is not None:
+                    held.take(run, lease, event.at, again=lease is not event)
+                if isinstance(event, Leased):
+                    held.check(run, event)
+            elif ends_run(event):
+                held.end(run)
+        return held
+
+
+class _Held:
+    """Target locks, claims, and the last fault on each target."""
+
+    def __init__(
+        self,
+        locks: dict[_Key, TargetLock],
+        claims: dict[tuple[str, Claim], None],
+        hits: dict[str, Hit],
+    ) -> None:
+        self.locks, self.claims, self.hits = locks, claims, hits
+
+    def take(self, run: str, lease: Leased, at: float, *, again: bool) -> None:
+        others = {lock.target: lock.run for lock in self.locks.values() if lock.run != run}
+        for target in lock_keys(lease.hold):
+            if target not in others:
+                lock = TargetLock(target=target, run=run, lease=lease.lease, at=at)
+                self.locks.setdefault((run, lease.lease, target), lock)
+            elif not again:
+                raise TargetLocked(target, others[target])
+        self.claims.update(dict.fromkeys((run, claim) for claim in claims_of(run, lease)))
+
+    def check(self, run: str, event: Leased) -> None:
+        keys = lock_keys(event.hold)
+        for term in event.terms:
+            if term.key:
+                items = {claim.item for _, claim in self.claims if claim.name == term.key}
+                check_claimed(event.lease, term, len(items))
+            else:
+                hits = [(key, self.hits[key]) for key in keys if key in self.hits]
+                check_gap(event, term, [(key, hit) for key, hit in hits if hit.run != run])
+        self.hits.update((key, Hit(run, event.lease, event.at)) for key in keys)
+
+    def give_up(self, run: str, lease: str, at: float) -> None:
+        self.locks = {k: v for k, v in self.locks.items() if k[:2] != (run, lease)}
+        self._drop(run, lease)
+        for target, hit in self.hits.items():
+            if (hit.run, hit.lease) == (run, lease):
+                self.hits[target] = Hit(run, lease, at)
+
+    def end(self, run: str) -> None:
+        self._drop(run, "")
+
+    def _drop(self, run: str, lease: str) -> None:
+        kept = (one for one in self.claims if (one[0], one[1].lease) != (run, lease))
+        self.claims = dict.fromkeys(kept)
+
+    def without(self, runs: set[str], before: float) -> _Held:
+        claims = dict.fromkeys(one for one in self.claims if one[0] not in runs)
+        hits = {target: hit for target, hit in self.hits.items() if hit.at >= before}
+        return _Held(self.locks, claims, hits)

@@ -31,6 +31,21 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         " by_whom TEXT NOT NULL, reason TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)",
         "INSERT INTO halt VALUES (1, 'off', '', '', 0)",
     ),
+    (
+        "CREATE TABLE claims (run TEXT NOT NULL, lease TEXT NOT NULL, name TEXT NOT NULL,"
+        " item TEXT NOT NULL, PRIMARY KEY (run, lease, name, item)){clustered}",
+        "CREATE INDEX claims_name ON claims (name)",
+        "INSERT INTO claims SELECT run, lease, 'all', target FROM locks",
+        "INSERT INTO claims SELECT DISTINCT run, '', 'runs', run FROM locks",
+        "CREATE TABLE hits (target TEXT PRIMARY KEY, run TEXT NOT NULL, lease TEXT NOT NULL,"
+        " at DOUBLE PRECISION NOT NULL){clustered}",
+        "CREATE INDEX hits_lease ON hits (run, lease)",
+        "INSERT INTO hits SELECT target, MAX(run), MAX(lease), MAX(at) FROM locks GROUP BY target",
+        "CREATE TABLE approvals (id {identity}, digest TEXT NOT NULL, by_whom TEXT NOT NULL,"
+        " names TEXT NOT NULL, reason TEXT NOT NULL, at DOUBLE PRECISION NOT NULL,"
+        " expires DOUBLE PRECISION NOT NULL)",
+        "CREATE INDEX approvals_digest ON approvals (digest)",
+    ),
 )
 """For each version, from 1 on, the statements that lead to it.
 

@@ -10,19 +10,34 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from chaosrun.errors import ChaosrunError, JournalUnavailable, SequenceTaken, TargetLocked
+from chaosrun.errors import (
+    ChaosrunError,
+    JournalUnavailable,
+    SequenceTaken,
+    TargetLocked,
+    TermExceeded,
+)
 from chaosrun.events import AnyEvent, Leased, Restored, Verdict
-from chaosrun.fault import Hold
 from chaosrun.journal import Halt, Request, RunRow, TargetLock
 from chaosrun.journal import statements as q
+from chaosrun.journal.claims import (
+    REMEMBERED,
+    Approval,
+    Hit,
+    Standing,
+    check_claimed,
+    check_gap,
+    claims_of,
+)
 from chaosrun.journal.derive import (
     Body,
     Summary,
     choose,
     decode,
     encode,
+    ends_run,
     lock_keys,
     lost,
     moves_locks,
@@ -141,6 +156,40 @@ class SqlJournal(ABC):
             ).fetchall()
         return [TargetLock(target=row[0], run=row[1], lease=row[2], at=row[3]) for row in rows]
 
+    def standing(
+        self, run: str, names: Sequence[str], targets: Sequence[str], digest: str = ""
+    ) -> Standing:
+        with self._reading() as connection:
+            claims: dict[str, set[str]] = {}
+            for name, item in _in_pages(connection, q.OTHERS_CLAIMS, run, names):
+                claims.setdefault(name, set()).add(item)
+            hits = _in_pages(connection, q.OTHERS_HITS, run, targets)
+            held = _in_pages(connection, q.OTHERS_LOCKS, run, targets)
+            approved = connection.execute(q.APPROVALS, (digest,)).fetchall() if digest else []
+        return Standing(
+            claims={name: frozenset(items) for name, items in claims.items()},
+            hits={target: Hit(*hit) for target, *hit in hits},
+            held={str(target): str(holder) for target, holder in held},
+            approvals=tuple(
+                Approval(
+                    digest=r[0],
+                    by=r[1],
+                    names=tuple(str(r[2]).split("\n")),
+                    reason=r[3],
+                    at=r[4],
+                    expires=r[5],
+                )
+                for r in approved
+            ),
+        )
+
+    def approve(self, approval: Approval) -> None:
+        names = "\n".join(approval.names)
+        row = (
+            approval.digest, approval.by, names, approval.reason, approval.at, approval.expires,
+        )  # fmt: skip
+        self._write(lambda connection: connection.execute(q.APPROVE, row))
+
     def request_abort(self, run: str, by: str, reason: str, at: float) -> None:
         def write(connection: Connection) -> None:
             # An id that shows up after a higher one would be missed by `requests(after)`.
@@ -186,8 +235,10 @@ class SqlJournal(ABC):
     def prune(self, before: float) -> int:
         def write(connection: Connection) -> int:
             found = connection.execute(q.PRUNABLE + self._for_update, (before,)).fetchall()
-            for table in ("events", "requests", "runs") if found else ():
+            for table in ("events", "requests", "claims", "runs") if found else ():
                 connection.executemany(f"DELETE FROM {table} WHERE run = ?", found)
+            connection.execute("DELETE FROM hits WHERE at < ?", (before - REMEMBERED,))
+            connection.execute("DELETE FROM approvals WHERE expires < ?", (before,))
             return len(found)
 
         pruned = 0
@@ -211,7 +262,7 @@ class SqlJournal(ABC):
         bodies: Sequence[Sequence[Body] | Exception],
     ) -> list[Exception | None]:
         leased = {
-            (run, event.lease): event.hold
+            (run, event.lease): event
             for run, _, events in batches
             for event in events
             if isinstance(event, Leased)
@@ -284,18 +335,18 @@ class SqlJournal(ABC):
         run: str,
         events: Sequence[AnyEvent],
         history: _History,
-        leased: Mapping[tuple[str, str], Hold],
+        leased: Mapping[tuple[str, str], Leased],
     ) -> None:
         summary = history.summary
         for event in events:
             summary = summarise(summary, event)
-        moves = [event for event in events if moves_locks(event)]
+        moves = [event for event in events if moves_locks(event) or ends_run(event)]
         if moves:
             connection.execute("SAVEPOINT batch")
             try:
                 for event in moves:
                     self._move_locks(connection, run, event, leased)
-            except TargetLocked:
+            except (TargetLocked, TermExceeded):
                 connection.execute("ROLLBACK TO SAVEPOINT batch")
                 raise
         if summary is not None and summary != history.summary:
@@ -313,7 +364,7 @@ class SqlJournal(ABC):
         connection: Connection,
         run: str,
         event: AnyEvent,
-        leased: Mapping[tuple[str, str], Hold],
+        leased: Mapping[tuple[str, str], Leased],
     ) -> None:
         if isinstance(event, Leased):
             keys = lock_keys(event.hold)
@@ -322,22 +373,60 @@ class SqlJournal(ABC):
                 q.HELD_BY_ANOTHER, (run, event.lease)
             ).fetchall():
                 raise TargetLocked(target, holder)
+            self._claim(connection, run, event)
+            self._check_terms(connection, run, event, keys)
+            hits = [(key, run, event.lease, event.at) for key in keys]
+            connection.executemany(q.HIT, hits)
         elif isinstance(event, Restored):
-            connection.execute("DELETE FROM locks WHERE run = ? AND lease = ?", (run, event.lease))
+            for table in ("locks", "claims"):
+                statement = f"DELETE FROM {table} WHERE run = ? AND lease = ?"
+                connection.execute(statement, (run, event.lease))
+            connection.execute(q.HIT_ENDED, (event.at, run, event.lease))
         elif takes_again(event):
-            hold = leased.get((run, event.lease)) or self._hold(connection, run, event.lease)
-            keys = lock_keys(hold) if hold else []
-            rows = [(run, event.lease, key, event.at, key, run) for key in keys]
-            if rows:
+            lease = leased.get((run, event.lease)) or self._lease(connection, run, event.lease)
+            if lease is not None:
+                keys = lock_keys(lease.hold)
+                rows = [(run, event.lease, key, event.at, key, run) for key in keys]
                 connection.executemany(q.TAKE_FREE_LOCK, rows)
+                self._claim(connection, run, lease)
+        elif ends_run(event):
+            connection.execute("DELETE FROM claims WHERE run = ? AND lease = ''", (run,))
 
-    def _hold(self, connection: Connection, run: str, lease: str) -> Hold | None:
-        """What the lease holds, from its Leased event."""
+    def _claim(self, connection: Connection, run: str, event: Leased) -> None:
+        rows = [(run, claim.lease, claim.name, claim.item) for claim in claims_of(run, event)]
+        connection.executemany(q.TAKE_CLAIM, rows)
+
+    def _check_terms(
+        self, connection: Connection, run: str, event: Leased, keys: Sequence[str]
+    ) -> None:
+        """Raise TermExceeded for the first term that is not met, its own claims counted in."""
+        for term in event.terms:
+            if term.key:
+                ((items,),) = connection.execute(q.CLAIMED, (term.key,)).fetchall()
+                check_claimed(event.lease, term, int(items))
+            else:
+                rows = _in_pages(connection, q.OTHERS_HITS, run, keys)
+                check_gap(event, term, sorted((target, Hit(*hit)) for target, *hit in rows))
+
+    def _lease(self, connection: Connection, run: str, lease: str) -> Leased | None:
+        """The lease's Leased event."""
         for sequence, text in connection.execute(q.LEASED, (run,)).fetchall():
             event = decode(run, sequence, text)
             if isinstance(event, Leased) and event.lease == lease:
-                return event.hold
+                return event
         return None
+
+
+def _in_pages(
+    connection: Connection, statement: str, run: str, wanted: Sequence[str]
+) -> list[Sequence[Any]]:
+    """The rows of a statement with a list of values, which SQLite takes only so many of."""
+    found: list[Sequence[Any]] = []
+    for start in range(0, len(wanted), 500):
+        some = wanted[start : start + 500]
+        places = ", ".join("?" * len(some))
+        found += connection.execute(statement.format(places), (run, *some)).fetchall()
+    return found
 
 
 def _encoded(events: Sequence[AnyEvent]) -> Sequence[Body] | Exception:

@@ -39,6 +39,24 @@ HELD_BY_ANOTHER: Final = (
     " ON theirs.target = mine.target AND theirs.run <> mine.run"
     " WHERE mine.run = ? AND mine.lease = ? ORDER BY theirs.target LIMIT 1"
 )
+TAKE_CLAIM: Final = (
+    "INSERT INTO claims (run, lease, name, item) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+CLAIMED: Final = "SELECT COUNT(DISTINCT item) FROM claims WHERE name = ?"
+OTHERS_CLAIMS: Final = "SELECT DISTINCT name, item FROM claims WHERE run <> ? AND name IN ({})"
+OTHERS_HITS: Final = "SELECT target, run, lease, at FROM hits WHERE run <> ? AND target IN ({})"
+OTHERS_LOCKS: Final = "SELECT target, run FROM locks WHERE run <> ? AND target IN ({})"
+HIT: Final = (
+    "INSERT INTO hits (target, run, lease, at) VALUES (?, ?, ?, ?) ON CONFLICT (target) DO UPDATE"
+    " SET run = excluded.run, lease = excluded.lease, at = excluded.at"
+)
+HIT_ENDED: Final = "UPDATE hits SET at = ? WHERE run = ? AND lease = ?"
+APPROVALS: Final = (
+    "SELECT digest, by_whom, names, reason, at, expires FROM approvals WHERE digest = ? ORDER BY id"
+)
+APPROVE: Final = (
+    "INSERT INTO approvals (digest, by_whom, names, reason, at, expires) VALUES (?, ?, ?, ?, ?, ?)"
+)
 TAKE_FREE_LOCK: Final = (
     "INSERT INTO locks (run, lease, target, at) SELECT ?, ?, ?, ?"
     " WHERE NOT EXISTS (SELECT 1 FROM locks WHERE target = ? AND run <> ?)"

@@ -55,7 +55,7 @@ def load_file(
     given = Given(sets)
     if values is not None:
         given.findings, given.values = _values(File(values))
-    source, findings, root = _open(File(path))
+    source, findings, root = open_file(File(path))
     data = root.plain() if root is not None else None
     if not isinstance(data, dict):
         message = "the file is empty" if data is None else "is not a mapping of keys to values"
@@ -83,7 +83,7 @@ def check_files(
     """What came of each file, in order; a directory stands for the files in it."""
     results: list[Checked] = []
     for path in paths:
-        files = list(_expand(File(path)))
+        files = list(expand(File(path)))
         if not files:
             problem = Problem(file=str(path), message="no file here ends in .yaml, .yml or .json")
             results.append(Checked(file=str(path), problems=(problem,), count=1))
@@ -102,7 +102,8 @@ def digest_of(experiment: Experiment) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _expand(path: File) -> Iterator[File]:
+def expand(path: File) -> Iterator[File]:
+    """The file itself; of a directory every experiment, policy, ... in it, in order."""
     if not path.is_dir():
         yield path
         return
@@ -112,7 +113,7 @@ def _expand(path: File) -> Iterator[File]:
             yield file
 
 
-def _open(file: File) -> tuple[Source, Findings, Node | None]:
+def open_file(file: File) -> tuple[Source, Findings, Node | None]:
     """The nodes of a file. Raises Invalid when it has none."""
     source = Source(str(file))
     findings = Findings(source)
@@ -138,7 +139,7 @@ def _parser(file: File) -> Callable[[Source, Findings], Node | None]:
 
 
 def _values(file: File) -> tuple[Findings, dict[str, JSON]]:
-    _, findings, root = _open(file)
+    _, findings, root = open_file(file)
     values = root.plain() if root is not None else {}
     if not isinstance(values, dict):
         findings.at(0, "is not a mapping of parameters to values")

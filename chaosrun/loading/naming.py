@@ -22,6 +22,7 @@ from chaosrun.loading.source import Path
 from chaosrun.units import JSON, SEEN_BY_OTHERS
 
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_TABLES = {"secret source": "secrets", "halt source": "halts"}
 _EXPECTATIONS = {"steadyState": "expect", "abortWhen": "when"}
 
 
@@ -34,11 +35,15 @@ def check(spec: dict[str, JSON], findings: Findings) -> None:
                 _probe_arguments(item, probe, path, findings)
                 _expectation(item, key, probe, path, findings)
     _faults(spec, findings)
-    gates = spec.get("gates")
-    for index, gate in enumerate(gates if isinstance(gates, list) else ()):
-        if isinstance(gate, dict) and len(gate) == 1:
-            _gate(gate, ("spec", "gates", index), findings)
-    _secrets(spec.get("secrets"), findings)
+    check_choices("gate", spec.get("gates"), ("spec", "gates"), findings)
+    check_secrets(spec.get("secrets"), findings)
+
+
+def check_choices(what: str, listed: JSON, path: Path, findings: Findings) -> None:
+    """Report names and arguments in a list of gates or of halt sources."""
+    for index, one in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(one, dict) and len(one) == 1:
+            _choice(what, one, (*path, index), findings)
 
 
 def _named(what: str, name: str, path: Path, findings: Findings, *, key: bool = False) -> Any:
@@ -50,6 +55,7 @@ def _named(what: str, name: str, path: Path, findings: Findings, *, key: bool = 
         "fault": discovery.fault,
         "probe": discovery.probe,
         "gate": discovery.gate,
+        "halt source": discovery.halt_source,
         "secret source": discovery.secret_source,
     }[what]
     try:
@@ -58,7 +64,7 @@ def _named(what: str, name: str, path: Path, findings: Findings, *, key: bool = 
         if error.code == "missing-extra":
             report(path, f"{what} `{name}`: {error}", error.hint, code=error.code)
         else:
-            table = "secrets" if what == "secret source" else f"{what}s"
+            table = _TABLES.get(what, f"{what}s")
             report(
                 path,
                 f"unknown {what} `{name}`",
@@ -224,15 +230,16 @@ def _irreversible(fault: type[AnyFault], step: dict[str, JSON]) -> bool:
         return False  # its arguments are wrong, and that was said
 
 
-def _gate(gate: dict[str, JSON], path: Path, findings: Findings) -> None:
-    ((name, arguments),) = gate.items()
-    kind = _named("gate", name, (*path, name), findings, key=True)
+def _choice(what: str, one: dict[str, JSON], path: Path, findings: Findings) -> None:
+    ((name, arguments),) = one.items()
+    kind = _named(what, name, (*path, name), findings, key=True)
     if kind is None or not isinstance(arguments, dict) or findings.poisoned((*path, name)):
         return
     _arguments(arguments, kind, (*path, name), findings.key_index((*path, name)), findings)
 
 
-def _secrets(declared: JSON, findings: Findings) -> None:
+def check_secrets(declared: JSON, findings: Findings) -> None:
+    """Report secrets whose source nobody knows or cannot take."""
     for name, source in (declared if isinstance(declared, dict) else {}).items():
         path: Path = ("spec", "secrets", name)
         if not isinstance(source, dict):

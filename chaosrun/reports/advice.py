@@ -35,6 +35,7 @@ def next_steps(told: Summary) -> tuple[str, ...]:
         case Verdict.REFUSED:
             hints = [gate.hint for gate in told.gates if not gate.open and gate.hint]
             hints += [limit.hint for limit in told.limits if not limit.within]
+            hints += [rule.hint for rule in told.rules if not rule.passes and rule.hint]
             hints += [trouble.hint for s in told.steps for trouble in s.troubles if trouble.hint]
             first = [f"First: {clause(hint)}." for hint in dict.fromkeys(hints)]
             if not hints:

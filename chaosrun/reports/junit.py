@@ -46,6 +46,7 @@ def junit(told: Summary) -> str:
     cases = [
         *_gates(told),
         *_limits(told),
+        *_rules(told),
         *(_check(told, check) for check in told.checks),
         *(_guard(told, guard) for guard in told.guards),
         *(_step(told, step) for step in told.steps),
@@ -142,6 +143,20 @@ def _limits(told: Summary) -> Iterator[Case]:
             type="over",
             message=f"{limit.measured}; rule: {limit.rule}; {limit.hint}",
             output=f"measured: {limit.measured}\nrule: {limit.rule}",
+        )
+
+
+def _rules(told: Summary) -> Iterator[Case]:
+    for rule in told.rules:
+        where = f" before {rule.step}" if rule.step else ""
+        hint = f"; would make it pass: {rule.hint}" if rule.hint else ""
+        yield Case(
+            group="policies",
+            name=rule.rule + where,
+            kind="" if rule.passes else "error",
+            type="not met",
+            message=f"{rule.measured}; rule: {rule.limit}; {rule.source}{hint}",
+            output=f"measured: {rule.words}\nrule: {rule.limit}\npolicy: {rule.source}",
         )
 
 

@@ -13,6 +13,8 @@ from chaosrun.reports.result import CheckResult, GuardResult, StepOutcome, StepR
 from chaosrun.reports.series import worst
 from chaosrun.reports.wording import clause, count, listed, number, quoted, seconds, share
 
+_MOST_RULES: Final = 3
+"""Rules that are told in sentences; all stand in a table of their own."""
 _LONGEST: Final = 160
 """Characters of a reason within a sentence; the whole stands elsewhere in the report."""
 
@@ -53,6 +55,17 @@ def _why_nothing(told: Summary) -> Iterator[str]:
                 f"{clause(limit.measured)}; {clause(limit.rule)}. "
                 f"What would help: {clause(limit.hint)}."
             )
+    broken = [rule for rule in told.rules if not rule.passes]
+    for rule in broken[:_MOST_RULES]:
+        said = True
+        would = f" What would make it pass: {clause(rule.hint)}." if rule.hint else ""
+        yield (
+            f"Nothing was injected: the policy's rule {quoted(rule.rule)} is not met. It "
+            f"measured: {clause(rule.measured)}. It demands: {clause(rule.limit)} "
+            f"({rule.source}).{would}"
+        )
+    if len(broken) > _MOST_RULES:
+        yield f"{len(broken) - _MOST_RULES} more rules of its policies are not met."
     for check in told.checks:
         if check.before.broke or check.before.unknown:
             bad = check.before.broke + check.before.unknown

@@ -180,7 +180,18 @@ def _gates(told: Summary) -> list[str]:
         )
         for limit in told.limits
     ]
-    return _table(("gate or limit", "", "measured", "rule", "what would help"), rows)
+    rows += [
+        (
+            _text(f"policy {rule.rule}" + (f" (before {rule.step})" if rule.step else "")),
+            rule.answer if rule.passes else "🔒 not met",
+            _text(rule.words),
+            _text(f"{rule.limit} ({rule.source})"),
+            _text(rule.hint if not rule.passes else ""),
+        )
+        for rule in told.rules
+    ]
+    head = "gate, limit or policy" if told.rules else "gate or limit"
+    return _table((head, "", "measured", "rule", "what would help"), rows)
 
 
 def _question(told: Summary) -> list[str]:

@@ -70,6 +70,49 @@ class LimitResult(Part, frozen=True, kw_only=True):
     step: str = ""
 
 
+class OverrideResult(Part, frozen=True, kw_only=True):
+    """A rule that somebody overrode, and why."""
+
+    by: str
+    reason: str
+    ticket: str = ""
+
+
+class RuleResult(Part, frozen=True, kw_only=True):
+    """A policy's rule as it was measured."""
+
+    rule: str
+    within: bool
+    measured: Annotated[str, Meta(description="What was seen")]
+    limit: Annotated[str, Meta(description="What the policy demands")]
+    hint: Annotated[str, Meta(description="What would make it pass")] = ""
+    source: Annotated[str, Meta(description="The policy, and its file")] = ""
+    override: Annotated[
+        OverrideResult | None, Meta(description="Why the run went on although it is not met")
+    ] = None
+    step: Annotated[
+        str, Meta(description="The step before whose injection it was asked; empty at the start")
+    ] = ""
+    at: At
+
+    @property
+    def passes(self) -> bool:
+        return self.within or self.override is not None
+
+    @property
+    def answer(self) -> str:
+        return "met" if self.within else "overridden" if self.override else "not met"
+
+    @property
+    def words(self) -> str:
+        """What was measured, and who overrode it where somebody did."""
+        if self.override is None:
+            return self.measured
+        ticket = f" ({self.override.ticket})" if self.override.ticket else ""
+        by = f"overridden by {self.override.by}: {self.override.reason}{ticket}"
+        return f"{self.measured}; {by}"
+
+
 class TargetResult(Part, frozen=True, kw_only=True):
     """One thing that a fault touched."""
 
@@ -287,6 +330,14 @@ class Summary(Part, frozen=True, kw_only=True):
     phases: tuple[PhaseResult, ...] = ()
     gates: tuple[GateResult, ...] = ()
     limits: tuple[LimitResult, ...] = ()
+    by: Annotated[str, Meta(description="Who asked for it")] = ""
+    policies: Annotated[
+        tuple[str, ...], Meta(description="The policies that it was under, and their files")
+    ] = ()
+    rules: Annotated[
+        tuple[RuleResult, ...],
+        Meta(description="The policies' rules at the start, and later those not met"),
+    ] = ()
     steps: tuple[StepResult, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     guards: tuple[GuardResult, ...] = ()

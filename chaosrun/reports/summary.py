@@ -22,9 +22,11 @@ from chaosrun.reports.result import (
     GateResult,
     GuardResult,
     LimitResult,
+    OverrideResult,
     OwedResult,
     PhaseResult,
     ResumeResult,
+    RuleResult,
     Sample,
     StopResult,
     Summary,
@@ -57,6 +59,7 @@ class _Story:
         self.start = 0.0
         self.phases: list[PhaseResult] = []
         self.gates: list[GateResult] = []
+        self.rules: list[RuleResult] = []
         self.steps: dict[str, StepStory] = {}
         self.sampled: dict[tuple[str, str], list[e.Sampled]] = {}
         self.stops: list[StopResult] = []
@@ -88,6 +91,8 @@ class _Story:
                 self.resumes.append(resumed)
             case e.GateMeasured():
                 self.gates.append(_gate(event, self.since(event.at)))
+            case e.PolicyMeasured():
+                self.rules += _rules(event, self.since(event.at))
             case e.Sampled():
                 self.sampled.setdefault((event.subject, event.name), []).append(event)
                 if event.subject == "guard" and before.stop is None and self.run.stop is not None:
@@ -157,6 +162,9 @@ class _Story:
             phases=tuple(self.phases),
             gates=tuple(self.gates),
             limits=self._limits(started),
+            by=started.by,
+            policies=tuple(f"{one.name}, {one.file}" for one in started.policies),
+            rules=tuple(self.rules),
             steps=tuple(
                 story.result(run.steps[name], run, self.start) for name, story in self.steps.items()
             ),
@@ -283,6 +291,29 @@ def _gate(event: e.GateMeasured, at: float) -> GateResult:
         step=event.step,
         at=at,
     )
+
+
+def _rules(event: e.PolicyMeasured, at: float) -> list[RuleResult]:
+    """All of them at the start; later, those that are not met and were not overridden."""
+    return [
+        RuleResult(
+            rule=rule.rule,
+            within=rule.within,
+            measured=rule.measured,
+            limit=rule.limit,
+            hint=rule.hint,
+            source=rule.source,
+            override=OverrideResult(
+                by=rule.override.by, reason=rule.override.reason, ticket=rule.override.ticket
+            )
+            if rule.override
+            else None,
+            step=event.step,
+            at=at,
+        )
+        for rule in event.rules
+        if not (event.step and rule.passes)
+    ]
 
 
 def _outcome(state: CheckState, samples: tuple[Sample, ...], *, finished: bool) -> Outcome | None:

@@ -53,6 +53,7 @@ def terminal(told: Summary, *, colour: bool = False, width: int = 80, unicode: b
     lines = [
         *_head(told, width),
         *_section("Gates", _gates(told, column, width)),
+        *_section("Policies", _rules(told, width)),
         *_section("Steps", _steps(told, column, width)),
         *_section("Steady state", _checks(told, column)),
         *_section("Guards", _guards(told, column)),
@@ -149,6 +150,18 @@ def _gates(told: Summary, column: int, width: int) -> Iterator[Line]:
             of = f" of {limit.step}" if limit.step else ""
             yield from _row("bad", f"limit {limit.limit}{of}", limit.measured, column, width)
             yield from _more(f"rule: {limit.rule}; {limit.hint}", width)
+
+
+def _rules(told: Summary, width: int) -> Iterator[Line]:
+    names = [rule.rule + (f" (before {rule.step})" if rule.step else "") for rule in told.rules]
+    column = min(max(map(len, names), default=0), width // 3)
+    for name, rule in zip(names, told.rules, strict=True):
+        style = "good" if rule.within else "unsure" if rule.passes else "bad"
+        yield from _row(style, name, rule.words, column, width)
+        if not rule.within:
+            yield from _more(f"rule: {rule.limit} ({rule.source})", width)
+        if not rule.passes and rule.hint:
+            yield from _more(f"would make it pass: {rule.hint}", width)
 
 
 def _steps(told: Summary, column: int, width: int) -> Iterator[Line]:

@@ -20,6 +20,7 @@ from chaosrun.run.effects import (
     LookForEffect,
     LookRestored,
     MeasureGate,
+    MeasurePolicy,
     Plan,
     Record,
     Revert,
@@ -80,6 +81,8 @@ def _want_baseline(run: Run, wanted: _Wanted) -> None:
     for name, step in run.steps.items():
         if step.preview is None:
             wanted.effects.append(Plan(name))
+    if run.under_policy and not run.policy_met and len(run.holds) == len(run.steps):
+        wanted.effects.append(MeasurePolicy())
     for name, check in run.checks.items():
         if sum(check.before) < check.check.samples and wanted.due(check.due):
             wanted.effects.append(Sample("check", name, Moment.BEFORE))
@@ -129,17 +132,24 @@ def _want_method(run: Run, in_place: int, wanted: _Wanted) -> None:
 
 
 def _prepare(run: Run, name: str, step: StepState, now: float) -> Iterator[AnyEffect]:
-    """Gates again, then targets again, then the lease: what was seen before may have changed."""
+    """Gates, targets and policies again, then the lease: what was seen may have changed."""
     shut = {index: gate for index, gate in run.gates.items() if index not in step.gates_open}
     if shut:
         yield from (MeasureGate(index, gate, name) for index, gate in shut.items())
     elif step.planned is None:
         yield Plan(name, final=True)
+    elif run.under_policy and step.terms is None:
+        yield MeasurePolicy(name)
     else:
         lease = f"{run.id}-{list(run.steps).index(name)}"
         deadline = now + step.step.timeout.seconds + step.step.hold.seconds
         hold = replace(step.planned, mark=f"chaosrun-{lease}", deadline=deadline)
-        yield Record(e.Leased(at=now, step=name, lease=lease, hold=hold))
+        assert run.experiment is not None, "a run starts with Started"
+        leased = e.Leased(
+            at=now, step=name, lease=lease, hold=hold, terms=step.terms or (),
+            labels=run.experiment.metadata.labels,
+        )  # fmt: skip
+        yield Record(leased)
 
 
 def _want_samples(run: Run, wanted: _Wanted) -> None:

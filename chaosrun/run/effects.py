@@ -22,6 +22,10 @@ class MeasureGate(Effect, frozen=True):
     step: str = ""
 
 
+class MeasurePolicy(Effect, frozen=True):
+    step: str = ""
+
+
 class Plan(Effect, frozen=True):
     step: str
     final: bool = False
@@ -55,4 +59,7 @@ class Record(Effect, frozen=True):
     event: AnyEvent
 
 
-AnyEffect = MeasureGate | Plan | Sample | Inject | LookForEffect | Revert | LookRestored | Record
+AnyEffect = (
+    MeasureGate | MeasurePolicy | Plan | Sample | Inject | LookForEffect | Revert | LookRestored
+    | Record
+)  # fmt: skip

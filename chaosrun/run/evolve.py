@@ -47,6 +47,7 @@ def _started(run: Run, event: e.Started) -> Run:
         seed=event.seed,
         driver=event.driver,
         expected=event.targets,
+        started=event,
         steps={s.name: StepState(s, waits[s.name]) for s in spec.method},
         checks={c.name: CheckState(c) for c in spec.steady_state},
         guards={g.name: GuardState(g) for g in spec.abort_when},
@@ -90,7 +91,7 @@ def _planned(run: Run, event: e.Planned) -> Run:
         return _settle(_stopped(run, Verdict.REFUSED, _not_as_seen(event.step, expected, keys)))
     step = replace(step, planned=hold) if event.final else replace(step, preview=hold)
     run = _with_step(run, step)
-    holds = {n: h for n, s in run.steps.items() if (h := s.planned or s.preview) is not None}
+    holds = run.holds
     if event.final or len(holds) == len(run.steps):
         for limit in limits.measure(run.spec.limits, run.spec.method, holds):
             if not limit.within:
@@ -98,6 +99,23 @@ def _planned(run: Run, event: e.Planned) -> Run:
                 reason = f"limit {limit.limit}{where}: {limit.measured} (rule: {limit.rule})"
                 return _settle(_stopped(run, Verdict.REFUSED, reason))
     return _baseline_done(run)
+
+
+def _policy_measured(run: Run, event: e.PolicyMeasured) -> Run:
+    broken = [rule for rule in event.rules if not rule.passes]
+    if broken:
+        where = f" before step {event.step!r}" if event.step else ""
+        first, more = broken[0], len(broken) - 1
+        others = f"; and {more} more" if more else ""
+        reason = (
+            f"policy {first.rule}{where}: {first.measured} (rule: {first.limit}; {first.source})"
+            f"{others}"
+        )
+        return _settle(_stopped(run, Verdict.REFUSED, reason))
+    step = run.steps.get(event.step)
+    if step is not None:
+        return _with_step(run, replace(step, terms=event.terms))
+    return _baseline_done(replace(run, policy_met=True))
 
 
 def _plan_failed(run: Run, event: e.PlanFailed) -> Run:
@@ -320,6 +338,7 @@ _EVOLVE: Final[dict[type, Callable[[Run, Any], Run]]] = {
     e.Started: _started,
     e.Resumed: _resumed,
     e.GateMeasured: _gate_measured,
+    e.PolicyMeasured: _policy_measured,
     e.Sampled: _sampled,
     e.Planned: _planned,
     e.PlanFailed: _plan_failed,
@@ -376,6 +395,7 @@ def _baseline_done(run: Run) -> Run:
         return run
     if not (
         all(s.preview is not None for s in run.steps.values())
+        and (run.policy_met or not run.under_policy)
         and all(sum(c.before) >= c.check.samples for c in run.checks.values())
         and all(g.ready for g in run.guards.values())
     ):

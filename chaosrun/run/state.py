@@ -12,6 +12,7 @@ from chaosrun.events import Verdict
 from chaosrun.fault import Hold
 from chaosrun.run.effects import HALT_GATE
 from chaosrun.spec import Check, Experiment, ExperimentSpec, Guard, Step
+from chaosrun.units import JSON
 
 
 class Phase(StrEnum):
@@ -56,13 +57,17 @@ class GuardState(msgspec.Struct, frozen=True):
 
 
 class StepState(msgspec.Struct, frozen=True):
-    """One step's way from waiting to restored. `hold` is what the lease holds."""
+    """One step's way from waiting to restored. `hold` is what the lease holds.
+
+    `terms` are what policies demand of its lease, None until they were asked just before it.
+    """
 
     step: Step
     waits: tuple[str, ...]
     preview: Hold | None = None
     gates_open: frozenset[int] = frozenset()
     planned: Hold | None = None
+    terms: tuple[e.Term, ...] | None = None
     lease: str = ""
     hold: Hold | None = None
     leased_at: float = 0.0
@@ -110,7 +115,9 @@ class Run(msgspec.Struct, frozen=True):
     at: float = 0.0
     stage: Phase = Phase.GATES
     resumed: bool = False
+    started: e.Started | None = None
     gates_open: frozenset[int] = frozenset()
+    policy_met: bool = False
     steps: dict[str, StepState] = {}
     checks: dict[str, CheckState] = {}
     guards: dict[str, GuardState] = {}
@@ -133,10 +140,27 @@ class Run(msgspec.Struct, frozen=True):
 
     @property
     def gates(self) -> dict[int, str]:
-        """The gates to ask, by index: the halt switch and those of the experiment."""
-        written = self.experiment.spec.gates if self.experiment else ()
-        names = {index: next(iter(gate)) for index, gate in enumerate(written)}
+        """The gates to ask, by index: the halt switch, the experiment's, those of policies."""
+        names = {index: next(iter(gate)) for index, gate in enumerate(self.written_gates)}
         return {HALT_GATE: "halt", **names}
+
+    @property
+    def written_gates(self) -> tuple[dict[str, dict[str, JSON]], ...]:
+        """The gates of the experiment, then those of its policies."""
+        if self.started is None:
+            return ()
+        return (*self.spec.gates, *self.started.gates)
+
+    @property
+    def under_policy(self) -> bool:
+        """Whether some organisation's rules hold for this run."""
+        return self.started is not None and bool(self.started.policies)
+
+    @property
+    def holds(self) -> dict[str, Hold]:
+        """The latest plan of each step that has one."""
+        found = {name: step.planned or step.preview for name, step in self.steps.items()}
+        return {name: hold for name, hold in found.items() if hold is not None}
 
     @property
     def owed(self) -> tuple[Owed, ...]:

@@ -28,7 +28,6 @@ from chaosrun.units import JSON
 
 Promise = Callable[[Lab], None]
 _ANSWERS_WITHIN = 30.0
-_EXPIRES_AFTER = 2.5
 _LATE = 3.0
 _MOST_CALLS = 200
 
@@ -75,6 +74,8 @@ def planning_changes_nothing(lab: Lab) -> None:
     _want(hold.population >= len(hold.targets), "there are more targets than population")
     _want(bool(hold.effect), "the hold does not say what the effect is")
     _want(bool(hold.way_back), "the hold does not say the way back")
+    expiry = Expiry.TARGET if lab.only_said else _expiry(lab)
+    _want(hold.expiry is expiry, f"the hold says that the {hold.expiry} ends it")
     for permission in hold.used:
         _want(permission in kind.permissions, f"{permission} is used and not declared")
 
@@ -171,20 +172,20 @@ def it_ends_though_the_runner_is_killed(lab: Lab) -> None:
     kind = lab.kind()
     if kind.reversal is Reversal.IRREVERSIBLE:
         return
-    before, hold = lab.snapshot(), lab.lease(seconds=_EXPIRES_AFTER)
+    before, hold = lab.snapshot(), lab.lease(seconds=lab.expires_after)
     with _acting(lab, "inject", hold) as process:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    if kind.expiry is Expiry.RUNNER:
+    if _expiry(lab) is Expiry.RUNNER:
         kind.revert(hold, lab.client)
     elif time.time() < hold.deadline - 0.5:
         seen = lab.took_effect(hold)
         _want(seen.seen, f"it ended with its runner, and not at its deadline: {seen.detail}")
-    while kind.expiry is Expiry.TARGET and time.time() < hold.deadline:
+    while _expiry(lab) is Expiry.TARGET and time.time() < hold.deadline:
         time.sleep(0.01)
     _restored(lab, hold, before)
     late = time.time() - hold.deadline
-    _want(kind.expiry is Expiry.RUNNER or late < _LATE, f"it ended {late:.1f}s after its deadline")
+    _want(_expiry(lab) is Expiry.RUNNER or late < _LATE, f"it ended {late:.1f}s after its deadline")
 
 
 def a_sweep_finds_it(lab: Lab) -> None:
@@ -240,6 +241,11 @@ def _failing(
         if number >= len(client.calls):
             return
     raise BrokenPromise(f"it makes more than {_MOST_CALLS} calls")
+
+
+def _expiry(lab: Lab) -> Expiry:
+    """Who ends the fault at its deadline in that world."""
+    return Expiry.RUNNER if lab.ends_by_runner else lab.kind().expiry
 
 
 def _restored(lab: Lab, hold: Hold, before: JSON, when: str = "") -> None:

@@ -36,8 +36,17 @@ class Lab:
     """The name of the fault."""
     settles: ClassVar[float] = 5.0
     """How many seconds the world may take to be as it was."""
+    expires_after: ClassVar[float] = 2.5
+    """How many seconds a fault is given that must end by itself: more than it takes to do it."""
     found_by_sweep: ClassVar[bool] = True
     """Whether a sweep can find the fault. If not, say why in a comment."""
+
+    ends_by_runner: ClassVar[bool] = False
+    """Whether in this world only the runner ends a fault that elsewhere the target ends."""
+    only_said: ClassVar[bool] = False
+    """Whether the plan says that the target ends it, though no part of this world does so.
+
+    Who says so has a test of its own that plays that part."""
 
     def arguments(self) -> dict[str, JSON]:
         """A step as a person would write it: {"target": {...}, "with": {...}}."""

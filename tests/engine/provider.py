@@ -28,11 +28,19 @@ class FileFault(Fault[None], frozen=True, kw_only=True):
     directory: str
     thing: str = "thing"
     hang: Duration = Duration(0)
+    workload: str = ""
+    of: int = 1
 
     def plan(self, client: None, rng: random.Random) -> Hold:
         undo = {"directory": self.directory, "hang": self.hang.seconds}
-        target = Target(kind="file", id=f"{self.directory}/{self.thing}", undo=undo)
-        return Hold(fault=self.name, targets=(target,), population=1, effect="a file is there")
+        target = Target(
+            kind="file", id=f"{self.directory}/{self.thing}", undo=undo,
+            groups={"workload": self.workload},
+        )  # fmt: skip
+        return Hold(
+            fault=self.name, targets=(target,), population=self.of, effect="a file is there",
+            populations={f"file workload={self.workload}": self.of} if self.workload else {},
+        )  # fmt: skip
 
     @classmethod
     def inject(cls, hold: Hold, client: None) -> None:

@@ -21,6 +21,7 @@ from chaosrun.events import (
     Resumed,
     Sampled,
     Started,
+    Term,
     Verdict,
 )
 from chaosrun.fault import Hold
@@ -55,12 +56,20 @@ def sampled(at: float = 2.0, note: str = "") -> Sampled:
     )  # fmt: skip
 
 
-def leased(lease: str, *targets: str, at: float = 3.0) -> Leased:
+def leased(
+    lease: str,
+    *targets: str,
+    at: float = 3.0,
+    workload: str = "",
+    terms: tuple[Term, ...] = (),
+    labels: dict[str, str] | None = None,
+) -> Leased:
+    groups = {"workload": workload} if workload else {}
     hold = Hold(
         fault="host.process-pause", population=9, effect="pause",
-        targets=tuple(Target(kind="process", id=target) for target in targets),
+        targets=tuple(Target(kind="process", id=target, groups=groups) for target in targets),
     )  # fmt: skip
-    return Leased(at=at, step="pause", lease=lease, hold=hold)
+    return Leased(at=at, step="pause", lease=lease, hold=hold, terms=terms, labels=labels or {})
 
 
 def injected(lease: str, *, late: bool = False) -> Injected:

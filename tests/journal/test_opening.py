@@ -14,6 +14,7 @@ import pytest
 from chaosrun.errors import JournalUnavailable, Rejected
 from chaosrun.events import Verdict
 from chaosrun.journal import default_url, open_journal, schema
+from chaosrun.journal.claims import ALL, RUNS, Hit
 from tests.journal.making import leased, started, whole
 
 Execute = Callable[[str], None]
@@ -89,7 +90,6 @@ def test_sqlite_needs_no_other_store(tmp_path: Path) -> None:
 def test_an_older_journal_is_migrated_and_keeps_its_events(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
     old = open_journal(url)
     old.append("r", 0, whole("r", verdict=Verdict.DEVIATED))
     old.append("s", 0, [started("s", at=50.0), leased("l", "1")])
@@ -101,6 +101,23 @@ def test_an_older_journal_is_migrated_and_keeps_its_events(
         new = open_journal(url)
         assert (list(new.events("r")), new.runs(), new.locks()) == (events, runs, locks)
         new.close()
+
+
+def test_what_was_in_place_before_claims_were_counted_is_counted(
+    url: str, monkeypatch: pytest.MonkeyPatch, execute: Execute
+) -> None:
+    before = schema.MIGRATIONS
+    monkeypatch.setattr(schema, "MIGRATIONS", before[:1])
+    old = open_journal(url)
+    old.append("r", 0, [started("r")])
+    old.close()
+    execute("INSERT INTO locks VALUES ('r', 'l', 'process:1', 3.0)")
+    monkeypatch.setattr(schema, "MIGRATIONS", before)
+    new = open_journal(url)
+    standing = new.standing("another", [ALL, RUNS], ["process:1"])
+    assert standing.claims == {ALL: {"process:1"}, RUNS: {"r"}}
+    assert standing.hits == {"process:1": Hit("r", "l", 3.0)}
+    new.close()
 
 
 def test_a_migration_that_fails_leaves_the_journal_as_it_was(

@@ -17,8 +17,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from chaosrun import procfs
 from chaosrun.journal import Journal, open_journal
-from chaosrun.providers.host import procfs
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.proxy.messages import Request
 

@@ -274,6 +274,43 @@ def refused_by_gate() -> list[AnyEvent]:
     )
 
 
+def refused_by_policy() -> list[AnyEvent]:
+    policy = e.PolicySource(name="production", file="/etc/chaosrun/policy.d/prod.yaml", digest="9f")
+    source = f"{policy.name}, {policy.file}"
+    ann = e.Override(rule="window", by="ann@desk", reason="the night of the move", ticket="CHG-7")
+    tale = Tale(
+        by="ann@desk", names=("ann", "ann@desk"), ticket="CHG-7", policies=(policy,),
+        overrides=(ann,),
+    )  # fmt: skip
+    tale.gates()
+    tale.say(e.Planned, 0.01, step="kill a replica", hold=KILL)
+    tale.say(e.Planned, 0.002, step="slow the backend", hold=SLOW)
+    rules = (
+        e.RuleMeasured(
+            rule="concurrency", within=True, measured="0 other runs with something in place",
+            limit="at most 2 runs at once", source=source,
+        ),
+        e.RuleMeasured(
+            rule="protected", within=False,
+            measured="process replica-2 (pid 4242) would be touched",
+            limit="process with zone rack-b is never touched: it is being moved",
+            hint="leave it out of the target's selection", source=source,
+        ),
+        e.RuleMeasured(
+            rule="window", within=False,
+            measured="it is Mon 2026-09-21 23:13 in UTC: outside of 09:00-17:00",
+            limit="open mon-fri 09:00-17:00 in UTC", hint="it opens Tue 2026-09-22 09:00 in UTC",
+            source=source, override=ann,
+        ),
+    )  # fmt: skip
+    tale.say(e.PolicyMeasured, 0.003, rules=rules)
+    return tale.finish(
+        Verdict.REFUSED,
+        "policy protected: process replica-2 (pid 4242) would be touched (rule: process with zone "
+        f"rack-b is never touched: it is being moved; {source})",
+    )
+
+
 def refused_unsteady() -> list[AnyEvent]:
     tale = Tale()
     tale.gates()
@@ -413,6 +450,7 @@ STORIES = {
     "deviated": deviated,
     "aborted": aborted,
     "refused-by-gate": refused_by_gate,
+    "refused-by-policy": refused_by_policy,
     "refused-unsteady": refused_unsteady,
     "inconclusive": inconclusive,
     "cancelled": cancelled,

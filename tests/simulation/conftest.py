@@ -17,5 +17,5 @@ def simulated_provider() -> Iterator[None]:
     discovery.builtin_providers = lambda: (provider,)  # type: ignore[assignment]
     yield
     discovery.builtin_providers = real
-    for cached in (discovery.fault, discovery.probe, discovery.gate):
+    for cached in (discovery.fault, discovery.probe, discovery.gate, discovery.halt_source):
         cached.cache_clear()

@@ -40,6 +40,16 @@ def check_injection(journal: Journal, run: str, hold: Hold) -> None:
         "L4",
         f"{step} is injected with a gate that was not open",
     )
+    if state.under_policy:
+        asked = [x for x in events if isinstance(x, e.PolicyMeasured) and x.step == step]
+        require(bool(asked), "L4", f"{step} is injected and its policies were not asked")
+        met = all(rule.passes for rule in asked[-1].rules)
+        require(met, "L4", f"{step} is injected and a policy is not met")
+        require(leased[0].terms == asked[-1].terms, "L4", f"{step} lost terms of its lease")
+        claims = journal.standing(run, [term.key for term in leased[0].terms], []).claims
+        for term in leased[0].terms:
+            others = len(claims.get(term.key, ()))
+            require(not term.key or others < term.most, "L4", f"{step}: {term.rule} is exceeded")
     before = {x.name for x in events if isinstance(x, e.Sampled) and x.outcome is Outcome.HELD}
     require(
         set(state.checks) | set(state.guards) <= before,

@@ -5,6 +5,7 @@ Everything follows from a seed, so a failure is repeated by its numbers.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,10 +15,14 @@ import msgspec
 from chaosrun import events as e
 from chaosrun.drive import Drive
 from chaosrun.engine import Engine
-from chaosrun.errors import JournalUnavailable, SequenceTaken
+from chaosrun.errors import JournalUnavailable, SequenceTaken, TermExceeded
 from chaosrun.events import AnyEvent, Verdict
+from chaosrun.fault import Hold
 from chaosrun.journal import Halt
 from chaosrun.journal.memory import MemoryJournal
+from chaosrun.policed import Under
+from chaosrun.policy.policies import Document, added_up
+from chaosrun.policy.spec import Concurrency, HaltSources, Policy, PolicySpec, Radius
 from chaosrun.run.effects import AnyEffect, Revert
 from chaosrun.spec import (
     Check,
@@ -28,6 +33,7 @@ from chaosrun.spec import (
     Metadata,
     Step,
 )
+from chaosrun.targeting import Target
 from chaosrun.units import Duration, Share
 from tests.simulation import laws
 from tests.simulation.virtual import Crash, Inbox, Time, Workers
@@ -35,6 +41,10 @@ from tests.simulation.world import World
 from tests.simulation.world import world as current_world
 
 MOST_TURNS = 5_000
+OTHER = "other-run"
+MOST_STALE = 2.6
+"""Seconds for which an answer of a halt source may be relied on: every, timeout and slack."""
+ONE_RUN = (e.Term(rule="concurrency", source="sim", limit="1", key="runs", most=1),)
 _BUDGET = 12
 
 
@@ -51,6 +61,9 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     halt_after: float | None = None
     gate_shuts_after: float | None = None
     second_driver_after: float | None = None
+    policy: bool = False
+    source_on_after: float | None = None
+    other_run_after: float | None = None
 
 
 class SimJournal(MemoryJournal):
@@ -155,7 +168,13 @@ class Story:
         self.world.stall = lambda delay, change: self.time.stall(delay, change)
         self.calm = False
         self.daemons: list[SimEngine] = []
-        self.world.on_inject = lambda hold: laws.check_injection(self.journal, self.run, hold)
+        self.world.on_inject = self.check_injection
+
+    def check_injection(self, hold: Hold) -> None:
+        laws.check_injection(self.journal, self.run, hold)
+        on = self.world.switched_on
+        late = on is not None and self.time.now - on > MOST_STALE
+        laws.require(not late, "L10", f"{hold.mark} is injected long after a halt source was on")
 
     def cross(self) -> None:
         self.crossings += 1
@@ -197,7 +216,8 @@ class Story:
     def first_driver(self, engine: SimEngine) -> bool:
         trouble = self.trouble
         try:
-            engine.start(self.experiment, seed=7, run=self.run)
+            under = policies() if trouble.policy else None
+            engine.start(self.experiment, seed=7, run=self.run, under=under)
         except JournalUnavailable:
             return False
         except Crash:
@@ -215,6 +235,11 @@ class Story:
         if trouble.halt_after is not None:
             halt = Halt(by="somebody", reason="testing", at=0)
             later(trouble.halt_after, lambda: self.journal.set_halt(halt))
+        if trouble.source_on_after is not None:
+            now = self.time.now + trouble.source_on_after
+            later(trouble.source_on_after, lambda: setattr(self.world, "switched_on", now))
+        if trouble.other_run_after is not None:
+            later(trouble.other_run_after, self.other_run)
         if trouble.gate_shuts_after is not None:
             later(trouble.gate_shuts_after, lambda: setattr(self.world, "gate_open", False))
         try:
@@ -227,6 +252,19 @@ class Story:
             return True
         engine.leave()
         return True
+
+    def other_run(self) -> None:
+        """Another run takes the only place that the policy gives to runs."""
+        target = Target(kind="thing", id="elsewhere")
+        hold = Hold(fault="sim.fault", targets=(target,), population=1, effect="marks")
+        now = self.time.now
+        started = e.Started(
+            at=now, run=OTHER, experiment=self.experiment, digest="", seed=1, driver="other",
+            version="",
+        )  # fmt: skip
+        leased = e.Leased(at=now, step="s", lease="other", hold=hold, terms=ONE_RUN)
+        with contextlib.suppress(TermExceeded):
+            MemoryJournal.append(self.journal, OTHER, 0, [started, leased])
 
     def two_drivers(self, first: SimEngine, at: float) -> None:
         """A second driver takes the run up although the first one lives."""
@@ -273,12 +311,33 @@ class Story:
         self.world.healthy()
         self.journal.trouble = lambda: False
         self.journal.set_halt(None)
+        if any(self.journal.events(OTHER)):
+            ends: list[AnyEvent] = [
+                e.Restored(at=self.time.now, lease="other", detail=""),
+                e.Finished(at=self.time.now, verdict=Verdict.PASSED, reason=""),
+            ]
+            MemoryJournal.append(self.journal, OTHER, 2, ends)
         for daemon in self.daemons:
             daemon.catch_up()
             daemon.close()
 
     def events(self) -> list[AnyEvent]:
         return list(self.journal.events(self.run))
+
+
+def policies() -> Under:
+    """One run at a time, and a halt source."""
+    spec = PolicySpec(
+        limits=Radius(targets=8),
+        concurrency=Concurrency(runs=1),
+        minimum_gap=Duration(60),
+        halt=HaltSources(sources=({"sim.halt": {}},)),
+    )
+    policy = Policy(
+        api_version="chaosrun.dev/v1", kind="Policy", metadata=Metadata(name="sim"), spec=spec
+    )
+    source = e.PolicySource(name="sim", file="sim.yaml", digest="")
+    return Under(policies=added_up([Document(policy, source)]))
 
 
 def random_experiment(rng: random.Random) -> Experiment:

@@ -7,9 +7,12 @@ names the seed and the trouble that repeat it.
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
+from chaosrun import events as e
+from chaosrun.events import Verdict
 from chaosrun.spec import Check, Experiment, ExperimentSpec, Guard, Limits, Metadata, Step
 from chaosrun.units import Duration, Share
 from tests.simulation.laws import LawBroken
@@ -65,6 +68,34 @@ def test_no_crash_at_any_crossing_leaves_a_fault_behind(parallel: bool) -> None:
 
 
 @pytest.mark.parametrize("parallel", [False, True])
+def test_no_crash_at_any_crossing_of_a_run_under_policies_leaves_a_fault_behind(
+    parallel: bool,
+) -> None:
+    experiment = two_steps(parallel)
+    whole = tell(1, Trouble(policy=True), experiment).crossings
+    for crash in range(1, whole + 1):
+        tell(1, Trouble(policy=True, crashes=(crash,)), experiment)
+
+
+def test_another_run_that_takes_the_last_place_is_noticed_whenever_it_comes() -> None:
+    verdicts = set()
+    for moment in range(120):
+        story = tell(3, Trouble(policy=True, other_run_after=moment * 0.005), two_steps(False))
+        (finished,) = [x for x in story.events() if isinstance(x, e.Finished)]
+        verdicts.add(finished.verdict)
+    assert {Verdict.PASSED, Verdict.REFUSED} <= verdicts
+
+
+def test_a_halt_source_stops_a_run_whenever_it_is_turned_on() -> None:
+    verdicts = set()
+    for moment in range(60):
+        story = tell(3, Trouble(policy=True, source_on_after=moment * 0.02), two_steps(False))
+        (finished,) = [x for x in story.events() if isinstance(x, e.Finished)]
+        verdicts.add(finished.verdict)
+    assert {Verdict.REFUSED, Verdict.PASSED} <= verdicts
+
+
+@pytest.mark.parametrize("parallel", [False, True])
 def test_no_crash_at_any_pair_of_crossings_leaves_a_fault_behind(parallel: bool) -> None:
     experiment = two_steps(parallel)
     whole = tell(1, Trouble(), experiment).crossings
@@ -108,7 +139,19 @@ def any_trouble(rng: random.Random) -> Trouble:
         halt_after=maybe(0.1, 4.0),
         gate_shuts_after=maybe(0.1, 3.0),
         second_driver_after=maybe(0.2, rng.choice([0.3, 3.0])),
+        **any_policy(random.Random(f"policy {rng.random()}")),
     )
+
+
+def any_policy(rng: random.Random) -> dict[str, Any]:
+    """Half of the stories are under a policy, some with a halt source or another run."""
+    if rng.random() < 0.5:
+        return {}
+    return {
+        "policy": True,
+        "source_on_after": rng.uniform(0.0, 4.0) if rng.random() < 0.2 else None,
+        "other_run_after": rng.uniform(0.0, 2.0) if rng.random() < 0.2 else None,
+    }
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -30,6 +30,11 @@ STORIES: dict[str, tuple[str, int, Trouble, bool]] = {
     "killed-mid-lease": ("The driver dies just after its lease.", 1, Trouble(crashes=(28,)), False),
     "killed-twice": ("The one who recovers dies too.", 1, Trouble(crashes=(40, 44)), False),
     "journal-lost": ("The journal fails now and then.", 12, Trouble(journal=0.08), False),
+    "under-policy": ("A run under a policy.", 1, Trouble(policy=True), False),
+    "place-taken": ("Another run takes the last place.", 3,
+                    Trouble(policy=True, other_run_after=0.099), False),
+    "halt-source": ("A switch outside of chaosrun is turned on.", 3,
+                    Trouble(policy=True, source_on_after=0.2), True),
     "late-injection": ("Another driver takes over; an injection lands later.", 7,
                        Trouble(stall=1.0, second_driver_after=0.067), False),
 }  # fmt: skip
@@ -54,6 +59,11 @@ def tell(event: AnyEvent) -> str:
         case e.GateMeasured(gate=gate, open=is_open, measured=measured, step=step):
             where = f"before {step}" if step else "at the start"
             return f"gate {'open' if is_open else 'CLOSED':6}     {gate}, {where}: {measured}"
+        case e.PolicyMeasured(step=step, rules=rules):
+            where = f"before {step}" if step else "at the start"
+            broken = "; ".join(f"{x.rule}: {x.measured}" for x in rules if not x.passes)
+            met = f"{sum(x.passes for x in rules)} of {len(rules)} rules"
+            return f"policy {'NOT met' if broken else 'met':8}  {where}: {broken or met}"
         case e.Planned(step=step, hold=hold, final=final):
             targets = ", ".join(target.key for target in hold.targets)
             return f"planned         {step}{' again' if final else ''}: {targets}"

@@ -19,6 +19,7 @@ from chaosrun.discovery import Provider
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.fault import Evidence, Expiry, Fault, Hold
 from chaosrun.gate import Gate, Measured
+from chaosrun.halting import Every, HaltSource, Switch
 from chaosrun.probe import Probe
 from chaosrun.targeting import Pick, Target, pick
 from chaosrun.units import Duration
@@ -35,6 +36,7 @@ class World:
         self.stalls = 0.0
         self.hurt = 0.0
         self.gate_open = True
+        self.switched_on: float | None = None
         self.seen_marks: set[str] = set()
         self.on_inject: Callable[[Hold], None] = lambda hold: None
         self.on_revert: Callable[[Hold], None] = lambda hold: None
@@ -44,6 +46,7 @@ class World:
     def healthy(self) -> None:
         self.misbehave = self.stalls = self.hurt = 0.0
         self.gate_open = True
+        self.switched_on = None
 
     @property
     def present(self) -> set[str]:
@@ -163,11 +166,22 @@ class SimGate(Gate[World], frozen=True, kw_only=True):
         return Measured(open=client.gate_open, measured=str(client.gate_open), rule="is open")
 
 
+class SimHalt(HaltSource[World], frozen=True, kw_only=True):
+    """A switch outside of the journal."""
+
+    name: ClassVar[str] = "sim.halt"
+    every: Every = Duration(0.1)
+
+    def read(self, client: World) -> Switch:
+        return Switch(client.switched_on is not None, "it says so")
+
+
 provider = Provider(
     name="sim",
     package="tests.simulation",
     faults={"sim.fault": "world:SimFault"},
     probes={"sim.probe": "world:SimProbe"},
     gates={"sim.gate": "world:SimGate"},
+    halts={"sim.halt": "world:SimHalt"},
     connect="world:connect",
 )

@@ -54,6 +54,7 @@ provider = Provider(
         "aws.alarms-ok": "alarms:AlarmsOk",
         "aws.rollout-complete": "rollouts:RolloutComplete",
     },
+    halts={"aws.ssm-parameter": "halts:SsmParameter", "aws.fis-lever": "halts:FisLever"},
     connect="client:connect",
     sweep="marks:find",
     needs=("boto3",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -12,7 +13,9 @@ from chaosrun.errors import Refused
 from chaosrun.fault import Hold, Permission
 from chaosrun.network import has_reference
 
-MARK_KEY = "chaosrun:mark"
+OURS = "chaosrun:"
+"""How the keys of all tags begin that faults leave."""
+MARK_KEY = OURS + "mark"
 """The key of the tag that faults leave."""
 
 
@@ -78,6 +81,21 @@ class Access(
 
 
 _FIELDS = Access.__struct_fields__
+
+
+def belonging(access: Access, **more: str) -> dict[str, str]:
+    """What a target belongs to, for policies: its account, and what `more` says."""
+    return {"account": access.account, "namespace": "", "workload": "", "group": "", **more}
+
+
+def labels_of(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Tags as AWS writes them, as labels for policies; those that faults leave are no labels."""
+    found: dict[str, str] = {}
+    for tag in tags:
+        key = tag["Key"] if "Key" in tag else tag["key"]
+        if not key.startswith(OURS):
+            found[key] = tag["Value"] if "Value" in tag else tag.get("value", "")
+    return found
 
 
 def undo(access: Access, **more: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from chaosrun.fault import Evidence, Fault, Hold, Permission
 from chaosrun.providers.aws import marks
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, iam, undo
+from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, belonging, iam, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.groups import Group, group_named
 from chaosrun.targeting import Target
@@ -57,7 +57,15 @@ class AsgSuspend(Fault[Aws], frozen=True, kw_only=True):
         wanted = sorted(set(self.processes))
         return Hold(
             fault=self.name,
-            targets=(Target(kind="asg", id=group.arn, name=group.name),),
+            targets=(
+                Target(
+                    kind="asg",
+                    id=group.arn,
+                    name=group.name,
+                    labels=group.tags,
+                    groups=belonging(access, zone=""),
+                ),
+            ),
             population=1,
             effect=f"{', '.join(wanted)} is suspended",
             undo=undo(access, processes=sorted(set(wanted) - set(group.suspended)), wanted=wanted),

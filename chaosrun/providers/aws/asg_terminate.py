@@ -13,8 +13,9 @@ from chaosrun.providers.aws import healing
 from chaosrun.providers.aws.access import Access, iam, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.groups import group_named
-from chaosrun.providers.aws.picking import PerZone, picked, portions
-from chaosrun.targeting import Pick
+from chaosrun.providers.aws.instances import described
+from chaosrun.providers.aws.picking import PerZone, picked
+from chaosrun.targeting import Pick, populations
 from chaosrun.units import JSON
 
 
@@ -54,15 +55,15 @@ class AsgTerminate(Fault[Aws], frozen=True, kw_only=True):
             raise Refused(f"{', '.join(missing)}: not in service in {group.name}")
         able = [
             target
-            for target in healing.serving([group], self.target.zone, protected=False)
+            for target in healing.serving(access, [group], self.target.zone, protected=False)
             if not ids or target.id in ids
         ]
         targets = picked(able, self.target.pick, rng, per=self.target.per)
         return Hold(
             fault=self.name,
-            targets=targets,
+            targets=described(client, access, targets),
             population=len(group.serving),
-            portions=portions(healing.serving([group]), targets),
+            populations=populations(healing.serving(access, [group])),
             effect="they are terminated, while " + healing.what_is_left([group], targets),
             undo=undo(access, **healing.undo_of([group])),
             way_back=way_back,

@@ -10,11 +10,18 @@ from msgspec import Meta
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
 from chaosrun.providers.aws import keeping_out, marks
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, iam, undo
+from chaosrun.providers.aws.access import (
+    MARK_KEY,
+    Access,
+    access_of,
+    belonging,
+    iam,
+    labels_of,
+    undo,
+)  # fmt: skip
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.instances import ids_of
-from chaosrun.providers.aws.picking import portions
-from chaosrun.targeting import Pick, Target, pick
+from chaosrun.targeting import Pick, Target, pick, populations
 from chaosrun.units import JSON
 
 
@@ -73,17 +80,22 @@ class AzOutage(Fault[Aws], frozen=True, kw_only=True):
         if missing := sorted(chosen - known):
             raise Refused(f"{', '.join(missing)}: not in {vpc} as selected")
         acls = _associations(client, access, vpc)
+        subnets = [
+            Target(
+                kind="subnet",
+                id=subnet["SubnetId"],
+                domain=subnet["AvailabilityZone"],
+                labels=labels_of(subnet.get("Tags", ())),
+                groups=belonging(access),
+                undo={"acl": acls[subnet["SubnetId"]]["NetworkAclId"]},
+            )
+            for subnet in found
+        ]
         targets = pick(
             [
-                Target(
-                    kind="subnet",
-                    id=subnet["SubnetId"],
-                    domain=subnet["AvailabilityZone"],
-                    undo={"acl": acls[subnet["SubnetId"]]["NetworkAclId"]},
-                )
-                for subnet in found
-                if subnet["AvailabilityZone"] == wanted.zone
-                and (not chosen or subnet["SubnetId"] in chosen)
+                subnet
+                for subnet in subnets
+                if subnet.domain == wanted.zone and (not chosen or subnet.id in chosen)
             ],
             wanted.pick,
             rng,
@@ -97,13 +109,7 @@ class AzOutage(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(found),
-            portions=portions(
-                [
-                    Target(kind="subnet", id=one["SubnetId"], domain=one["AvailabilityZone"])
-                    for one in found
-                ],
-                targets,
-            ),
+            populations=populations(subnets),
             effect=f"they are cut off, as if {wanted.zone} were lost",
             undo=undo(access, vpc=vpc, groups=groups),
             way_back="chaosrun gives each subnet its network ACL again"

@@ -51,7 +51,7 @@ class Ec2Isolate(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=chosen.population,
-            portions=chosen.portions,
+            populations=chosen.populations,
             effect="they are cut off the network",
             undo=undo(access),
             way_back="chaosrun puts their security groups back",

@@ -48,7 +48,7 @@ class Ec2Reboot(Fault[Aws], frozen=True, kw_only=True):
                 for target in chosen.targets
             ),
             population=chosen.population,
-            portions=chosen.portions,
+            populations=chosen.populations,
             effect="they are rebooted",
             undo=undo(access),
             way_back="they boot, and pass their status checks",

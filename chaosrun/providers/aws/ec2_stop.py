@@ -84,7 +84,7 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=chosen.targets,
             population=chosen.population,
-            portions=chosen.portions,
+            populations=chosen.populations,
             effect="they are stopped",
             undo=undo(access, **({"restart": self.restart_role} if self.restart_role else {})),
             way_back=way_back,

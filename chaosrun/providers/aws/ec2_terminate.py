@@ -39,7 +39,7 @@ class Ec2Terminate(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=chosen.targets,
             population=chosen.population,
-            portions=chosen.portions,
+            populations=chosen.populations,
             effect="they are terminated",
             undo=undo(access),
             way_back="none: they are gone for good",

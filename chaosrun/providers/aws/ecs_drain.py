@@ -11,11 +11,11 @@ from msgspec import Meta
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
 from chaosrun.providers.aws import marks
-from chaosrun.providers.aws.access import Access, access_of, iam, undo
+from chaosrun.providers.aws.access import Access, access_of, belonging, iam, labels_of, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.instances import look
-from chaosrun.providers.aws.picking import PerZone, picked, portions
-from chaosrun.targeting import Pick, Target
+from chaosrun.providers.aws.picking import PerZone, picked
+from chaosrun.targeting import Pick, Target, populations
 from chaosrun.units import JSON
 
 _AT_ONCE, _UPDATED_AT_ONCE = 100, 10
@@ -64,7 +64,11 @@ class EcsDrain(Fault[Aws], frozen=True, kw_only=True):
             cluster=cluster, status="ACTIVE",
         )  # fmt: skip
         found = _described(client, access, cluster, arns)
-        active = [(_target(one), _attributes(one)) for one in found if one["status"] == "ACTIVE"]
+        active = [
+            (_target(access, cluster, one), _attributes(one))
+            for one in found
+            if one["status"] == "ACTIVE"
+        ]
         ids = {access.named(written) for written in wanted.ids}
         known = {name for target, _ in active for name in (target.name, _short(target))}
         if missing := sorted(ids - known):
@@ -85,7 +89,7 @@ class EcsDrain(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(whole),
-            portions=portions(whole, targets),
+            populations=populations(whole),
             effect="they are drained: their services' tasks move, and nothing is placed on them",
             undo=undo(access, cluster=cluster),
             way_back="chaosrun makes them active again",
@@ -124,12 +128,14 @@ class EcsDrain(Fault[Aws], frozen=True, kw_only=True):
         )
 
 
-def _target(written: dict[str, Any]) -> Target:
+def _target(access: Access, cluster: str, written: dict[str, Any]) -> Target:
     return Target(
         kind="ecs-container-instance",
         id=written["containerInstanceArn"],
         name=written.get("ec2InstanceId", ""),
         domain=_attributes(written).get(_ZONE, ""),
+        labels=labels_of(written.get("tags", ())),
+        groups=belonging(access, group=cluster),
     )
 
 
@@ -150,6 +156,7 @@ def _described(
         found += client.call(
             access, "ecs", "describe_container_instances",
             cluster=cluster, containerInstances=list(arns[start : start + _AT_ONCE]),
+            include=["TAGS"],
         )["containerInstances"]  # fmt: skip
     return found
 

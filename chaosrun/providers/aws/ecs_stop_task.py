@@ -10,12 +10,12 @@ from msgspec import Meta
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
 from chaosrun.providers.aws import marks
-from chaosrun.providers.aws.access import Access, access_of, iam, undo
+from chaosrun.providers.aws.access import Access, access_of, belonging, iam, labels_of, undo
 from chaosrun.providers.aws.client import Aws, until
 from chaosrun.providers.aws.instances import ids_of
-from chaosrun.providers.aws.picking import PerZone, picked, portions
+from chaosrun.providers.aws.picking import PerZone, picked
 from chaosrun.providers.aws.services import service_named, tasks_named, tasks_of
-from chaosrun.targeting import Pick, Target
+from chaosrun.targeting import Pick, Target, populations
 from chaosrun.units import JSON
 
 _STOPPING = ("DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED", "DELETED")
@@ -67,6 +67,8 @@ class EcsStopTask(Fault[Aws], frozen=True, kw_only=True):
                 id=task["taskArn"],
                 name=task["taskArn"].rpartition("/")[2],
                 domain=task.get("availabilityZone", ""),
+                labels=labels_of(task.get("tags", ())),
+                groups=belonging(access, workload=f"{cluster}/{service.name}", group=cluster),
             )
             for task in tasks_of(client, access, cluster, service.name)
             if task["lastStatus"] == "RUNNING"
@@ -85,7 +87,7 @@ class EcsStopTask(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(running),
-            portions=portions(running, targets),
+            populations=populations(running),
             effect=f"they are stopped, while {left} run on",
             undo=undo(access, cluster=cluster, service=service.name),
             way_back=f"{service.name} starts others in their place",

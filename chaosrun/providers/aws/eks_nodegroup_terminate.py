@@ -13,8 +13,9 @@ from chaosrun.providers.aws import healing
 from chaosrun.providers.aws.access import Access, access_of, iam, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.groups import groups_named
-from chaosrun.providers.aws.picking import Per, picked, portions
-from chaosrun.targeting import Pick
+from chaosrun.providers.aws.instances import described
+from chaosrun.providers.aws.picking import Per, picked
+from chaosrun.targeting import Pick, populations
 from chaosrun.units import JSON
 
 
@@ -59,17 +60,14 @@ class EksNodegroupTerminate(Fault[Aws], frozen=True, kw_only=True):
         if missing := sorted(set(names) - {group.name for group in groups}):
             raise Refused(f"no Auto Scaling group {', '.join(missing)} in {access.region}")
         heals = [healing.how_it_heals(client, access, group) for group in groups]
-        whole = healing.serving(groups)
-        of = {member.id: group.name for group in groups for member in group.members}
-        targets = picked(
-            healing.serving(groups, wanted.zone, protected=False),
-            wanted.pick, rng, per=wanted.per, groups=of,
-        )  # fmt: skip
+        whole = healing.serving(access, groups)
+        able = healing.serving(access, groups, wanted.zone, protected=False)
+        targets = picked(able, wanted.pick, rng, per=wanted.per)
         return Hold(
             fault=self.name,
-            targets=targets,
+            targets=described(client, access, targets),
             population=len(whole),
-            portions=portions(whole, targets, of),
+            populations=populations(whole),
             effect="they are terminated, while " + healing.what_is_left(groups, targets),
             undo=undo(
                 access, cluster=cluster, nodegroup=wanted.nodegroup, **healing.undo_of(groups)

@@ -9,9 +9,9 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
-from chaosrun.providers.aws.access import Access, access_of, iam, undo
+from chaosrun.providers.aws.access import Access, access_of, belonging, iam, labels_of, undo
 from chaosrun.providers.aws.client import Aws, until
-from chaosrun.targeting import Pick, Target, pick
+from chaosrun.targeting import Pick, Target, pick, populations
 from chaosrun.units import JSON
 
 _COMPLETED = "Failover from primary node"
@@ -42,6 +42,7 @@ class ElasticacheFailover(Fault[Aws], frozen=True, kw_only=True):
     permissions: ClassVar[tuple[Permission, ...]] = iam(
         "elasticache:DescribeReplicationGroups",
         "elasticache:DescribeEvents",
+        "elasticache:ListTagsForResource",
         "elasticache:TestFailover",
     )
     example: ClassVar[dict[str, JSON]] = {"target": {"replicationGroup": "sessions", "pick": "one"}}
@@ -59,24 +60,24 @@ class ElasticacheFailover(Fault[Aws], frozen=True, kw_only=True):
         shards = {one["NodeGroupId"]: one for one in group["NodeGroups"]}
         if missing := sorted(set(wanted.shards) - set(shards)):
             raise Refused(f"{', '.join(missing)}: no shard of {name}")
-        targets = pick(
-            [
-                Target(
-                    kind="elasticache-shard",
-                    id=f"{group.get('ARN', name)}/{shard}",
-                    name=shard,
-                    domain=_primary(one).get("PreferredAvailabilityZone", ""),
-                    undo={
-                        "primary": _primary(one).get("CacheClusterId", ""),
-                        "members": len(one["NodeGroupMembers"]),
-                    },
-                )
-                for shard, one in shards.items()
-                if not wanted.shards or shard in wanted.shards
-            ],
-            wanted.pick,
-            rng,
-        )
+        labels = _labels(client, access, group)
+        whole = [
+            Target(
+                kind="elasticache-shard",
+                id=f"{group.get('ARN', name)}/{shard}",
+                name=shard,
+                domain=_primary(one).get("PreferredAvailabilityZone", ""),
+                labels=labels,
+                groups=belonging(access, workload=name, group=name),
+                undo={
+                    "primary": _primary(one).get("CacheClusterId", ""),
+                    "members": len(one["NodeGroupMembers"]),
+                },
+            )
+            for shard, one in shards.items()
+        ]
+        able = [target for target in whole if not wanted.shards or target.name in wanted.shards]
+        targets = pick(able, wanted.pick, rng)
         for target in targets:
             if target.undo["members"] < 2:
                 raise Refused(f"shard {target.name} of {name} has no replica to fail over to")
@@ -84,6 +85,7 @@ class ElasticacheFailover(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(shards),
+            populations=populations(whole),
             effect="a replica takes over from the primary",
             undo=undo(access, group=name, seen=_failovers(client, access, name)),
             way_back="the shard has another primary, and the old one is replaced",
@@ -145,6 +147,13 @@ def _group(client: Aws, access: Access, name: str) -> dict[str, Any]:
         ReplicationGroupId=name,
     )  # fmt: skip
     return found[0]
+
+
+def _labels(client: Aws, access: Access, group: dict[str, Any]) -> dict[str, str]:
+    found = client.call(
+        access, "elasticache", "list_tags_for_resource", ResourceName=group["ARN"]
+    )  # fmt: skip
+    return labels_of(found.get("TagList", ()))
 
 
 def _shard(group: dict[str, Any], target: Target) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from msgspec import Meta
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
 from chaosrun.providers.aws import marks
-from chaosrun.providers.aws.access import Access, access_of, iam, undo
+from chaosrun.providers.aws.access import Access, access_of, belonging, iam, labels_of, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.target_groups import arn_of, health_of
-from chaosrun.targeting import Pick, Target, pick
+from chaosrun.targeting import Pick, Target, pick, populations
 from chaosrun.units import JSON
 
 _AWAY = ("draining", "unused")
@@ -58,10 +58,13 @@ class ElbDeregister(Fault[Aws], frozen=True, kw_only=True):
         if missing := sorted(ids - known):
             raise Refused(f"{', '.join(missing)}: not in {wanted.target_group}")
         healthy = [one for one in health if one["TargetHealth"]["State"] == "healthy"]
+        groups = belonging(access, group=arn.rsplit("/", 2)[-2])
+        labels = labels_of(_tags(client, access, arn))
+        population = [(_as_target(arn, one["Target"], labels, groups), one) for one in healthy]
         targets = pick(
             [
-                _as_target(arn, one["Target"])
-                for one in healthy
+                target
+                for target, one in population
                 if (not ids or one["Target"]["Id"] in ids)
                 and wanted.zone in ("", one["Target"].get("AvailabilityZone", ""))
             ],
@@ -72,6 +75,7 @@ class ElbDeregister(Fault[Aws], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(healthy),
+            populations=populations(target for target, _ in population),
             effect="the load balancer sends them nothing",
             undo=undo(access, arn=arn),
             way_back="chaosrun registers them again",
@@ -120,7 +124,13 @@ class ElbDeregister(Fault[Aws], frozen=True, kw_only=True):
         )
 
 
-def _as_target(arn: str, written: dict[str, Any]) -> Target:
+def _as_target(
+    arn: str,
+    written: dict[str, Any],
+    labels: dict[str, str] | None = None,
+    groups: dict[str, str] | None = None,
+) -> Target:
+    """A target; its labels are those of its target group, for what is registered has none."""
     port = f":{written['Port']}" if "Port" in written else ""
     name = f"{written['Id']}{port}"
     return Target(
@@ -128,6 +138,8 @@ def _as_target(arn: str, written: dict[str, Any]) -> Target:
         id=f"{arn}/{name}",
         name=name,
         domain=written.get("AvailabilityZone", ""),
+        labels=labels,
+        groups=groups or {},
         undo={k: written[k] for k in ("Id", "Port", "AvailabilityZone") if k in written},
     )
 
@@ -145,8 +157,12 @@ def _serving(hold: Hold, client: Aws) -> dict[str, str]:
 def _marked(hold: Hold, client: Aws) -> bool:
     """Whether the target group has our tag, and not another's."""
     (ours,) = marks.tags(hold)
+    return ours in _tags(client, access_of(hold), hold.undo["arn"])
+
+
+def _tags(client: Aws, access: Access, arn: str) -> list[dict[str, str]]:
+    """The target group's tags."""
     found = client.pages(
-        access_of(hold), "elbv2", "describe_tags", "TagDescriptions",
-        ResourceArns=[hold.undo["arn"]],
+        access, "elbv2", "describe_tags", "TagDescriptions", ResourceArns=[arn]
     )  # fmt: skip
-    return any(ours in one["Tags"] for one in found)
+    return [tag for one in found for tag in one["Tags"]]

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from chaosrun.fault import Hold
 from chaosrun.providers.aws import marks
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of
+from chaosrun.providers.aws.access import MARK_KEY, OURS, Access, access_of
 from chaosrun.providers.aws.client import Aws
 
 
@@ -16,6 +16,12 @@ class Function(Access, frozen=True, kw_only=True):
     """One Lambda function."""
 
     function: Annotated[str, Meta(description="The function's name or ARN", min_length=1)]
+
+
+def labels(client: Aws, access: Access, arn: str) -> dict[str, str]:
+    """The function's tags, without ours."""
+    found = client.call(access, "lambda", "list_tags", Resource=arn)["Tags"]
+    return {key: value for key, value in found.items() if not key.startswith(OURS)}
 
 
 def mark(hold: Hold, client: Aws, arn: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from chaosrun.errors import Refused
-from chaosrun.providers.aws.access import Access
+from chaosrun.providers.aws.access import Access, labels_of
 from chaosrun.providers.aws.client import Aws
 
 _AT_ONCE = 50
@@ -95,6 +95,6 @@ def _group(written: dict[str, Any]) -> Group:
         deleting=bool(written.get("Status")),
         suspended=sorted(one["ProcessName"] for one in written["SuspendedProcesses"]),
         members=sorted(members, key=lambda member: member.id),
-        tags={tag["Key"]: tag["Value"] for tag in written.get("Tags", ())},
+        tags=labels_of(written.get("Tags", ())),
         subnets=written.get("VPCZoneIdentifier") or "",
     )

@@ -13,7 +13,7 @@ from typing import Any
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Hold
 from chaosrun.providers.aws import marks
-from chaosrun.providers.aws.access import Access, access_of
+from chaosrun.providers.aws.access import Access, access_of, belonging
 from chaosrun.providers.aws.client import Aws, until
 from chaosrun.providers.aws.groups import Group, groups_named
 from chaosrun.providers.aws.instances import ENDED, held, ids_of, in_words
@@ -36,10 +36,17 @@ _HEALS_BY = ("HealthCheck", "Launch", "ReplaceUnhealthy", "Terminate")
 _NEWEST = 100
 
 
-def serving(groups: Sequence[Group], zone: str = "", *, protected: bool = True) -> list[Target]:
+def serving(
+    access: Access, groups: Sequence[Group], zone: str = "", *, protected: bool = True
+) -> list[Target]:
     """What is in service; without what is protected from scale-in, if so wanted."""
     return [
-        Target(kind="ec2-instance", id=member.id, domain=member.zone)
+        Target(
+            kind="ec2-instance",
+            id=member.id,
+            domain=member.zone,
+            groups=belonging(access, workload=group.name, group=group.name),
+        )
         for group in groups
         for member in group.serving
         if (protected or not member.protected) and zone in ("", member.zone)
@@ -134,7 +141,7 @@ def terminate(hold: Hold, client: Aws) -> None:
     """Terminate the targets; twice is once. Raises Refused when somebody else ended one."""
     access, ids = access_of(hold), ids_of(hold)
     groups = _groups(hold, client)
-    able = {target.id for target in serving(groups)}
+    able = {target.id for target in serving(access, groups)}
     now = held(hold, client)
     ours = {each.id for each in now if each.mark == marks.value(hold)}
     if lost := sorted(set(ids) - able - ours):
@@ -162,7 +169,7 @@ def await_healed(hold: Hold, client: Aws) -> None:
 def ended(hold: Hold, client: Aws) -> Evidence:
     """Whether each target serves no more. One that a hook holds back may run on for a while."""
     now = held(hold, client)
-    able = {target.id for target in serving(_groups(hold, client))}
+    able = {target.id for target in serving(access_of(hold), _groups(hold, client))}
     gone = [each.id for each in now if each.state in ENDED or each.id not in able]
     known = {each.id for each in now}
     forgotten = [each for each in ids_of(hold) if each not in known]

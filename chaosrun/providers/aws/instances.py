@@ -11,13 +11,21 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from chaosrun.errors import Refused
-from chaosrun.fault import Hold, Portion
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of
+from chaosrun.fault import Hold
+from chaosrun.providers.aws.access import (
+    MARK_KEY,
+    OURS,
+    Access,
+    access_of,
+    belonging,
+    labels_of,
+)  # fmt: skip
 from chaosrun.providers.aws.client import Aws, until
-from chaosrun.providers.aws.picking import Per, picked, portions
-from chaosrun.targeting import Pick, Target
+from chaosrun.providers.aws.picking import Per, picked
+from chaosrun.targeting import Pick, Target, populations
 
 GROUP_TAG = "aws:autoscaling:groupName"
 ENDED = ("shutting-down", "terminated")
@@ -34,6 +42,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     zone: str
     vpc: str
     group: str
+    tags: dict[str, str]
+    account: str
     root: str
     lifecycle: str
     marks: dict[str, str]
@@ -44,7 +54,11 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
         return self.marks.get(MARK_KEY, "")
 
     def target(self, undo: Any = None) -> Target:
-        return Target(kind="ec2-instance", id=self.id, name=self.name, domain=self.zone, undo=undo)
+        groups = belonging(Access(account=self.account), workload=self.group, group=self.group)
+        return Target(
+            kind="ec2-instance", id=self.id, name=self.name, domain=self.zone, undo=undo,
+            labels=self.tags, groups=groups,
+        )  # fmt: skip
 
 
 class Instances(Access, frozen=True, kw_only=True):
@@ -94,14 +108,13 @@ class Instances(Access, frozen=True, kw_only=True):
         """Pick among those that run. Raises Refused when they cannot give that many."""
         running = self.running(client, access)
         population = [each.target() for each in running]
-        groups = {each.id: each.group for each in running}
-        targets = picked(population, self.pick, rng, per=self.per, groups=groups)
+        targets = picked(population, self.pick, rng, per=self.per)
         by_id = {each.id: each for each in running}
         return Chosen(
             targets=targets,
             instances=tuple(by_id[target.id] for target in targets),
             population=len(population),
-            portions=portions(population, targets, groups),
+            populations=populations(population),
         )
 
 
@@ -111,7 +124,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[Target, ...]
     instances: tuple[Instance, ...]
     population: int
-    portions: tuple[Portion, ...]
+    populations: dict[str, int]
 
     @property
     def ids(self) -> list[str]:
@@ -150,8 +163,19 @@ def look(
             access, "ec2", "describe_instances", "Reservations",
             Filters=asked, PaginationConfig={"PageSize": _A_PAGE},
         ):  # fmt: skip
-            found += [_instance(one) for one in reservation["Instances"]]
+            found += [_instance(one, access.account) for one in reservation["Instances"]]
     return sorted(found, key=lambda each: each.id)
+
+
+def described(client: Aws, access: Access, targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Targets that are EC2 instances, with the name and the labels that EC2 has for them."""
+    found = {each.id: each for each in look(client, access, [target.id for target in targets])}
+    return tuple(
+        replace(target, name=found[target.id].name, labels=found[target.id].tags)
+        if target.id in found
+        else target
+        for target in targets
+    )
 
 
 def held(hold: Hold, client: Aws) -> list[Instance]:
@@ -183,7 +207,7 @@ def in_words(hold: Hold, now: Iterable[Instance]) -> str:
     )
 
 
-def _instance(written: dict[str, Any]) -> Instance:
+def _instance(written: dict[str, Any], account: str) -> Instance:
     tags = {tag["Key"]: tag["Value"] for tag in written.get("Tags", ())}
     return Instance(
         id=written["InstanceId"],
@@ -192,9 +216,11 @@ def _instance(written: dict[str, Any]) -> Instance:
         zone=written.get("Placement", {}).get("AvailabilityZone", ""),
         vpc=written.get("VpcId", ""),
         group=tags.get(GROUP_TAG, ""),
+        tags=labels_of(written.get("Tags", ())),
+        account=account,
         root=written.get("RootDeviceType", ""),
         lifecycle=written.get("InstanceLifecycle", ""),
-        marks={key: value for key, value in tags.items() if key.startswith("chaosrun:")},
+        marks={key: value for key, value in tags.items() if key.startswith(OURS)},
         interfaces={
             one["NetworkInterfaceId"]: sorted(group["GroupId"] for group in one["Groups"])
             for one in written.get("NetworkInterfaces", ())

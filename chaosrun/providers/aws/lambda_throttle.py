@@ -9,9 +9,9 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
-from chaosrun.providers.aws.access import Access, access_of, iam, undo
+from chaosrun.providers.aws.access import Access, access_of, belonging, iam, undo
 from chaosrun.providers.aws.client import Aws
-from chaosrun.providers.aws.functions import Function, mark, marked, unmark
+from chaosrun.providers.aws.functions import Function, labels, mark, marked, unmark
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
 
@@ -46,7 +46,15 @@ class LambdaThrottle(Fault[Aws], frozen=True, kw_only=True):
             raise Refused(f"at most {before} of {name} run at once already")
         return Hold(
             fault=self.name,
-            targets=(Target(kind="lambda", id=found["FunctionArn"], name=found["FunctionName"]),),
+            targets=(
+                Target(
+                    kind="lambda",
+                    id=found["FunctionArn"],
+                    name=found["FunctionName"],
+                    labels=labels(client, access, found["FunctionArn"]),
+                    groups=belonging(access, zone=""),
+                ),
+            ),
             population=1,
             effect=f"at most {self.concurrency} run at once",
             undo=undo(access, before=before, wanted=self.concurrency),

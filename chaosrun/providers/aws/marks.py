@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from chaosrun.codec import from_json, to_json
 from chaosrun.fault import Found, Hold
@@ -53,7 +54,8 @@ def tags(hold: Hold) -> list[dict[str, str]]:
 
 def with_way_back(hold: Hold) -> list[dict[str, str]]:
     """The mark, and the tags that hold the way back where it is short enough."""
-    found = _WayBack(hold.targets, {k: v for k, v in hold.undo.items() if k != "access"})
+    targets = tuple(replace(target, labels=None, groups={}) for target in hold.targets)
+    found = _WayBack(targets, {k: v for k, v in hold.undo.items() if k != "access"})
     packed = base64.urlsafe_b64encode(zlib.compress(to_json(found), 9)).decode()
     parts = [packed[start : start + _A_VALUE] for start in range(0, len(packed), _A_VALUE)]
     if len(parts) > len(_UNDO_KEYS):

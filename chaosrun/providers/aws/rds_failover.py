@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
-from chaosrun.providers.aws.access import Access, access_of, iam, undo
+from chaosrun.providers.aws.access import Access, access_of, belonging, iam, labels_of, undo
 from chaosrun.providers.aws.client import Aws, until
 from chaosrun.providers.aws.databases import cluster_named, writer_of
 from chaosrun.targeting import Target
@@ -55,7 +55,15 @@ class RdsFailover(Fault[Aws], frozen=True, kw_only=True):
         writer, heir = writer_of(cluster), rng.choice(readers)
         return Hold(
             fault=self.name,
-            targets=(Target(kind="rds-cluster", id=cluster["DBClusterArn"], name=name),),
+            targets=(
+                Target(
+                    kind="rds-cluster",
+                    id=cluster["DBClusterArn"],
+                    name=name,
+                    labels=labels_of(cluster.get("TagList", ())),
+                    groups=belonging(access, zone=""),
+                ),
+            ),
             population=1,
             effect=f"{heir} takes over from {writer}",
             undo=undo(access, writer=writer, heir=heir, members=len(readers) + 1),

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
-from chaosrun.providers.aws.access import Access, access_of, iam, undo
+from chaosrun.providers.aws.access import Access, access_of, belonging, iam, labels_of, undo
 from chaosrun.providers.aws.client import Aws, until
 from chaosrun.providers.aws.databases import database_named, restarts
 from chaosrun.targeting import Target
@@ -58,7 +58,16 @@ class RdsReboot(Fault[Aws], frozen=True, kw_only=True):
         done = restarts(client, access, name)
         return Hold(
             fault=self.name,
-            targets=(Target(kind="rds-instance", id=now["DBInstanceArn"], name=name, domain=zone),),
+            targets=(
+                Target(
+                    kind="rds-instance",
+                    id=now["DBInstanceArn"],
+                    name=name,
+                    domain=zone,
+                    labels=labels_of(now.get("TagList", ())),
+                    groups=belonging(access, workload=now.get("DBClusterIdentifier", "")),
+                ),
+            ),
             population=1,
             effect="its standby takes over" if self.failover else "it is rebooted",
             undo=undo(access, zone=zone, failover=self.failover, last=done[-1] if done else ""),

@@ -12,7 +12,15 @@ from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
 from chaosrun.network import has_reference
 from chaosrun.providers.aws import marks
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, iam, undo
+from chaosrun.providers.aws.access import (
+    MARK_KEY,
+    Access,
+    access_of,
+    belonging,
+    iam,
+    labels_of,
+    undo,
+)
 from chaosrun.providers.aws.client import Aws
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
@@ -78,7 +86,16 @@ class RouteBlackhole(Fault[Aws], frozen=True, kw_only=True):
             raise Refused(f"traffic to {wanted} would take the route to {other}")
         return Hold(
             fault=self.name,
-            targets=(Target(kind="route", id=f"{table_id}/{wanted}", name=wanted, undo=by),),
+            targets=(
+                Target(
+                    kind="route",
+                    id=f"{table_id}/{wanted}",
+                    name=wanted,
+                    undo=by,
+                    labels=labels_of(table.get("Tags", ())),
+                    groups=belonging(access, zone=""),
+                ),
+            ),
             population=len([one for one in table["Routes"] if one.get("GatewayId") != "local"]),
             effect=f"{wanted} cannot be reached",
             undo=undo(access, table=table_id, to=_key(route)),

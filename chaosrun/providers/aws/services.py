@@ -82,6 +82,7 @@ def tasks_named(client: Aws, access: Access, cluster: str, arns: list[str]) -> l
     found: list[dict[str, Any]] = []
     for start in range(0, len(arns), _AT_ONCE):
         found += client.call(
-            access, "ecs", "describe_tasks", cluster=cluster, tasks=arns[start : start + _AT_ONCE]
-        )["tasks"]
+            access, "ecs", "describe_tasks",
+            cluster=cluster, tasks=arns[start : start + _AT_ONCE], include=["TAGS"],
+        )["tasks"]  # fmt: skip
     return sorted(found, key=lambda task: str(task["taskArn"]))

@@ -18,13 +18,18 @@ from pathlib import Path
 
 import msgspec
 
-from chaosrun import commands
+from chaosrun import commands, procfs
 from chaosrun.codec import to_json
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.fault import Hold
+from chaosrun.mechanisms import asking, http_proxy
+from chaosrun.mechanisms.harm import WORKER, Order, Seen
+from chaosrun.mechanisms.networks import Networks
+from chaosrun.mechanisms.resources import Resources
+from chaosrun.mechanisms.supervisor import held_by
 from chaosrun.place import Place, here
-from chaosrun.providers.host import procfs, runtime, watchdog
-from chaosrun.providers.host.procfs import Identity, Process
+from chaosrun.procfs import Identity, Process
+from chaosrun.providers.host import runtime, watchdog
 from chaosrun.providers.host.proxy.messages import Answer, Request, Status
 
 RESTARTED = "CHAOSRUN_RESTARTED"
@@ -48,7 +53,13 @@ os.execvp(words[0], words)
 command lines a selection would find them, and take them for what they start."""
 
 
-class Host:
+_CAPABILITIES = {
+    "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24, "CAP_NET_ADMIN": 12,
+}  # fmt: skip
+"""Their numbers in capability.h."""
+
+
+class Host(Networks, Resources):
     """This machine."""
 
     def place(self) -> Place:
@@ -58,6 +69,18 @@ class Host:
     def user(self) -> int:
         """The user we run as."""
         return os.geteuid()
+
+    def capabilities(self) -> set[str]:
+        """The Linux capabilities of this process, of those that faults here ask for."""
+        lines = Path("/proc/self/status").read_text().splitlines()
+        mask = int(next(line for line in lines if line.startswith("CapEff")).split()[1], 16)
+        return {name for name, bit in _CAPABILITIES.items() if mask >> bit & 1}
+
+    def own_devices(self) -> set[int]:
+        """The numbers of the devices that the system and chaosrun itself write to."""
+        state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~")
+        places = ("/", "/tmp", "/var", "/run", str(runtime.runtime_directory().parent), state)
+        return {os.stat(place).st_dev for place in places if os.path.exists(place)}
 
     def directory(self, path: str) -> str:
         """A directory whole; the current one for an empty path."""
@@ -79,6 +102,10 @@ class Host:
     def listeners(self, port: int, pids: Sequence[int]) -> list[int]:
         """Those of `pids` that listen on a TCP port."""
         return procfs.listeners(port, pids)
+
+    def cgroups(self, pid: int) -> set[str]:
+        """The paths of the control groups that a process is in."""
+        return procfs.cgroups(pid)
 
     def untouchable(self, found: Sequence[Process]) -> dict[int, str]:
         """Those of the processes that may never be touched, with the reason."""
@@ -117,6 +144,25 @@ class Host:
         """When that process started, in UTC seconds."""
         uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
         return procfs.started_at(identity, time.time(), uptime)
+
+    def environments(self, names: Sequence[str]) -> dict[int, dict[str, str]]:
+        """Those variables of each process that has one of them, as it was started."""
+        found: dict[int, dict[str, str]] = {}
+        for each in procfs.processes():
+            values = {name: procfs.variable(each.pid, name) for name in names}
+            given = {name: value for name, value in values.items() if value is not None}
+            if given:
+                found[each.pid] = given
+        return found
+
+    def text_of(self, path: str) -> str | None:
+        """What a small file says; None when there is none. Raises Refused."""
+        try:
+            return Path(path).read_text()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(f"cannot read {path}: {error}") from None
 
     # Signals
 
@@ -247,7 +293,29 @@ class Host:
         """The pauses of which word was left."""
         return list(runtime.notes())
 
+    # Harms that a process of their own holds
+
+    def hold(self, order: Order) -> Seen:
+        """Have it done and held until its deadline; see `chaosrun.mechanisms.asking`."""
+        return asking.hold(order)
+
+    def look(self, order: Order) -> Seen:
+        """Whether it is there now."""
+        return asking.look(order)
+
+    def end(self, order: Order) -> Seen:
+        """Undo it, and see that it is gone."""
+        return asking.end(order)
+
+    def harms(self) -> list[Order]:
+        """The harms of which word was left."""
+        return asking.notes()
+
     # Proxies
+
+    def http_proxy_runs(self, listen: str) -> bool:
+        """Whether an HTTP proxy of ours listens there."""
+        return http_proxy.runs(listen)
 
     def proxies(self) -> list[str]:
         """The control sockets of this user's proxies, of dead ones too."""
@@ -295,6 +363,8 @@ def _reason(process: Process, line: set[int]) -> str:
         return "chaosrun itself, or what started it"
     if watchdog.SIGN in process.words:
         return "the watchdog of a pause"
+    if held_by(process.words) or procfs.variable(process.pid, WORKER):
+        return "what holds a fault of chaosrun"
     return "a command of chaosrun" if procfs.variable(process.pid, commands.TOKEN) else ""
 
 

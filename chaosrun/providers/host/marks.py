@@ -1,14 +1,17 @@
 """The marks that faults of this provider leave, as a sweep finds them. Reads only.
 
-A pause is known by the word left of it and by its watchdog, a toxic by its proxy, and what
-a command left running by its environment.
+A pause is known by the word left of it and by its watchdog, a harm by the word left of it, a
+toxic by its proxy, and what a command left running by its environment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chaosrun.codec import to_plain
+import msgspec
+
+from chaosrun import discovery
+from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import ChaosrunError
 from chaosrun.fault import Expiry, Found, Hold
 from chaosrun.providers.host.client import Host
@@ -21,7 +24,7 @@ from chaosrun.targeting import Target
 
 def find(client: Host) -> tuple[Found, ...]:
     """What is there now, whoever put it there."""
-    return (*_pauses(client), *_toxics(client), *_commands(client))
+    return (*_pauses(client), *_harms(client), *_toxics(client), *_commands(client))
 
 
 def _pauses(client: Host) -> Iterator[Found]:
@@ -45,6 +48,28 @@ def _pauses(client: Host) -> Iterator[Found]:
             target=", ".join(f"watchdog {identity.pid}" for identity in identities),
             detail="a watchdog that will continue its processes at their deadline",
             since=client.started_at(identities[0]),
+        )
+
+
+def _harms(client: Host) -> Iterator[Found]:
+    for order in client.harms():
+        try:
+            hold = from_plain(order.about, Hold)
+        except msgspec.ValidationError:  # another provider's, or of another version
+            continue
+        if discovery.provider_of("faults", hold.fault).name != "host":
+            continue
+        try:
+            seen = client.look(order)
+            detail = seen.detail if seen.any else "nothing of it is left but the word of it"
+        except ChaosrunError as error:
+            detail = str(error)
+        yield Found(
+            fault=hold.fault,
+            mark=order.mark,
+            target=", ".join(target.label for target in hold.targets),
+            detail=detail,
+            hold=hold,
         )
 
 

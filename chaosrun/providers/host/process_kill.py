@@ -14,9 +14,9 @@ from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
 from chaosrun.place import Place, still_here
+from chaosrun.procfs import Identity
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.command import Words, checked
-from chaosrun.providers.host.procfs import Identity
 from chaosrun.providers.host.selection import (
     PERMISSIONS,
     Processes,
@@ -24,8 +24,14 @@ from chaosrun.providers.host.selection import (
     identity_of,
     rights,
 )
-from chaosrun.targeting import pick
+from chaosrun.targeting import pick, populations
 from chaosrun.units import JSON, Duration
+
+Ending = Literal[
+    "KILL", "TERM", "INT", "QUIT", "ABRT", "HUP", "SEGV", "BUS", "FPE", "ILL", "TRAP", "SYS",
+    "PIPE", "ALRM", "VTALRM", "PROF", "IO", "USR1", "USR2", "XCPU", "XFSZ",
+]  # fmt: skip
+"""Every signal that ends a process which does not care for it (signal(7))."""
 
 _LOOK_AGAIN = 0.05
 
@@ -60,8 +66,11 @@ class ProcessKill(Fault[Host], frozen=True, kw_only=True):
 
     target: Processes
     signal: Annotated[
-        Literal["KILL", "TERM", "INT", "QUIT", "ABRT", "HUP", "SEGV"],
-        Meta(description="KILL cannot be caught; TERM lets it end in order"),
+        Ending,
+        Meta(
+            description="KILL cannot be caught; TERM lets it end in order; QUIT, ABRT, SEGV and "
+            "their like leave a core file where the machine keeps them"
+        ),
     ] = "KILL"
     within: Annotated[
         Duration, Meta(description="How long it may take to end, or to come back once restarted")
@@ -91,6 +100,7 @@ class ProcessKill(Fault[Host], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(population),
+            populations=populations(population),
             effect=f"they end by SIG{self.signal}",
             undo=to_plain(undo),
             way_back="`restart` starts what is missing" if self.restart else "their supervisor",

@@ -17,7 +17,7 @@ from chaosrun.providers.host.selection import (
     identity_of,
     rights,
 )
-from chaosrun.targeting import Target, pick
+from chaosrun.targeting import Target, pick, populations
 from chaosrun.units import JSON
 
 _STOPPED = "T"
@@ -48,6 +48,7 @@ class ProcessPause(Fault[Host], frozen=True, kw_only=True):
             fault=self.name,
             targets=targets,
             population=len(population),
+            populations=populations(population),
             effect="they stand still",
             undo={"place": to_plain(client.place())},
             way_back="SIGCONT, by the watchdog at the deadline or by chaosrun before it",

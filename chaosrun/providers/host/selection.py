@@ -17,8 +17,8 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Permission
+from chaosrun.procfs import Identity, Process
 from chaosrun.providers.host.client import Host
-from chaosrun.providers.host.procfs import Identity, Process
 from chaosrun.targeting import Pick, Target
 from chaosrun.units import JSON
 
@@ -48,11 +48,24 @@ class Processes(
         Annotated[int, Meta(ge=1, le=65535, description="The TCP port that it listens on")] | None
     ) = None
     user: Annotated[str, Meta(description="The name or number of the user it runs as")] = ""
+    cgroup: Annotated[
+        str,
+        Meta(
+            description="The control group that it is in, or in one below: a path as "
+            "`cat /proc/PID/cgroup` shows it, or the last part of one, such as a systemd unit",
+            examples=["nginx.service", "/system.slice/nginx.service"],
+        ),
+    ] = ""
     pick: Annotated[Pick, Meta(description="How many of the matching processes")] = Pick("one")
 
     def __post_init__(self) -> None:
-        if not (self.name or self.command or self.pid_file or self.listening):
-            raise ValueError("say which processes: name, command, pidFile or listening")
+        named = self.name or self.command or self.pid_file or self.listening
+        if not (named or self.user or self.cgroup.strip("/")):
+            raise ValueError(
+                "say which processes: name, command, pidFile, listening, user or cgroup"
+            )
+        if not (named or self.cgroup.strip("/")) and self.user in ("root", "0"):
+            raise ValueError("root runs too much: say which processes of root")
         try:
             re.compile(self.command)
         except re.error as error:
@@ -80,6 +93,8 @@ class Processes(
         if self.user:
             number = _user(self.user)
             found = [each for each in found if each.user == number]
+        if self.cgroup:
+            found = [each for each in found if self._is_below(host.cgroups(each.pid))]
         if self.listening:
             pids = host.listeners(self.listening, [each.pid for each in found])
             found = [each for each in found if each.pid in pids]
@@ -92,11 +107,18 @@ class Processes(
                 return False
         return not self.command or re.search(self.command, process.command) is not None
 
+    def _is_below(self, paths: set[str]) -> bool:
+        wanted = self.cgroup.strip("/")
+        if self.cgroup.startswith("/"):
+            return any(f"{path}/".startswith(f"/{wanted}/") for path in paths)
+        return any(f"/{wanted}/" in f"{path}/" for path in paths)
+
     def __str__(self) -> str:
         """The selection in words."""
         given = {
             "name": self.name, "command": self.command and f"/{self.command}/",
             "PID file": self.pid_file, "port": self.listening, "user": self.user,
+            "cgroup": self.cgroup,
         }  # fmt: skip
         return ", ".join(f"{what} {value}" for what, value in given.items() if value)
 
@@ -109,6 +131,13 @@ def as_target(process: Process, host: Host, undo: dict[str, JSON]) -> Target:
         id=f"{process.identity}.{place.key}",
         name=f"{process.name} (pid {process.pid})",
         domain=place.node,
+        labels={},
+        groups={
+            "account": "",
+            "namespace": "",
+            "workload": f"{place.node}/{process.name}",
+            "group": "",
+        },
         undo={
             "pid": process.pid,
             "started": process.identity.started,

@@ -13,9 +13,9 @@ from chaosrun.errors import Indeterminate, Refused
 from chaosrun.fault import Evidence, Expiry, Fault, Hold
 from chaosrun.network import has_reference
 from chaosrun.place import Place, still_here
+from chaosrun.procfs import Identity
 from chaosrun.providers.host import runtime
 from chaosrun.providers.host.client import Host
-from chaosrun.providers.host.procfs import Identity
 from chaosrun.providers.host.proxy.messages import On, Request, Status
 from chaosrun.providers.host.proxy.toxics import WAYS, Toxic, Way
 from chaosrun.targeting import Target
@@ -127,6 +127,8 @@ class TcpProxy(Fault[Host], frozen=True, kw_only=True):
                     id=f"{status.listen}.{place.key}",
                     name=f"{status.listen} -> {status.upstream}",
                     domain=place.node,
+                    labels={},
+                    groups={"account": "", "namespace": "", "workload": "", "group": ""},
                 ),
             ),
             population=1,

@@ -10,5 +10,6 @@ provider = Provider(
     summary="Ask a server over HTTP, once or at a rate",
     probes={"http": "probe:HttpProbe", "http-load": "load:HttpLoad"},
     gates={"http": "gate:HttpGate", "recent-deploy": "recent_deploy:RecentDeploy"},
+    halts={"http": "halt:HttpHalt"},
     connect="client:connect",
 )

@@ -215,6 +215,7 @@ class StopWithAScheduleThatMotoNeverFiresLab(InstancesLab):
     """moto keeps the schedule; that AWS acts on it is what a test of its own plays."""
 
     fault = "aws.ec2-stop"
+    only_said = True
 
     def arguments(self) -> dict[str, JSON]:
         role = f"arn:aws:iam::{ACCOUNT}:role/restart"

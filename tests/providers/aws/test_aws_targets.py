@@ -12,21 +12,27 @@ from botocore.stub import Stubber
 from chaosrun import discovery
 from chaosrun.codec import from_plain
 from chaosrun.errors import Refused
-from chaosrun.fault import Hold, Portion
+from chaosrun.fault import Hold
 from chaosrun.limits import measure
 from chaosrun.providers.aws.access import Access
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.ec2_stop import Ec2Stop
-from chaosrun.providers.aws.picking import picked, portions
+from chaosrun.providers.aws.picking import picked
 from chaosrun.spec import Limits, Step
-from chaosrun.targeting import Pick, Target
+from chaosrun.targeting import Pick, Target, populations
 from tests.contract.labs.aws import ACCOUNT, REGION, InstancesLab, RebootThatMotoDoesNotShowLab
 from tests.contract.labs.aws import ZoneLab as Zones
 
 CROWD = [
-    Target(kind="ec2-instance", id=f"i-{number}", domain="abc"[number % 3]) for number in range(12)
+    Target(
+        kind="ec2-instance",
+        id=f"i-{number}",
+        domain="abc"[number % 3],
+        groups=dict.fromkeys(("workload", "group"), "web" if number < 8 else "api"),
+    )
+    for number in range(12)
 ]
-GROUPS = {target.id: "web" if number < 8 else "api" for number, target in enumerate(CROWD)}
+ALONE = [Target(kind="ec2-instance", id="i-12", domain="a", groups={"group": ""})]
 
 
 class Reboots(RebootThatMotoDoesNotShowLab):
@@ -42,10 +48,10 @@ def plan(lab: InstancesLab, fault: str = "aws.ec2-reboot", **target: Any) -> Hol
     [("one", "zone", 3), (2, "zone", 6), ("50%", "group", 6), ("one", "group", 2), (3, "all", 3)],
 )
 def test_so_many_of_each_part_are_picked(how: Any, per: str, expected: int) -> None:
-    targets = picked(CROWD, Pick.parse(how), Random(1), per=per, groups=GROUPS)
+    targets = picked(CROWD, Pick.parse(how), Random(1), per=per)
     assert len(targets) == expected
     if how == "one":
-        parts = {target.domain if per == "zone" else GROUPS[target.id] for target in targets}
+        parts = {target.group(per) for target in targets}
         assert len(parts) == expected
 
 
@@ -59,15 +65,15 @@ def test_a_seed_picks_the_same_of_each_part_in_whatever_order_they_are_listed() 
 def test_a_part_that_cannot_give_that_many_is_named() -> None:
     with pytest.raises(Refused, match="zone a: asked for 5, and only 4 match"):
         picked(CROWD, Pick.parse(5), Random(1), per="zone")
-    with pytest.raises(Refused, match="i-0 is in no group, so it cannot be picked per group"):
-        picked(CROWD, Pick.parse(1), Random(1), per="group")
+    with pytest.raises(Refused, match="i-12 is in no group, so it cannot be picked per group"):
+        picked(CROWD + ALONE, Pick.parse(1), Random(1), per="group")
 
 
 def test_the_blast_radius_is_told_per_zone_and_group_where_limits_are_shown() -> None:
-    targets = picked(CROWD, Pick.parse("one"), Random(1), per="group", groups=GROUPS)
-    found = portions(CROWD, targets, GROUPS)
-    assert Portion(of="group api", targets=1, population=4) in found
-    hold = Hold(fault="x", targets=targets, population=12, effect="", portions=found)
+    targets = picked(CROWD, Pick.parse("one"), Random(1), per="group")
+    hold = Hold(
+        fault="x", targets=targets, population=12, effect="", populations=populations(CROWD)
+    )
     share = measure(Limits(), (Step(name="s", fault="x"),), {"s": hold})[0]
     assert share.measured.startswith("2 of 12 (17%); zone ")
     assert share.measured.endswith("group api 1 of 4, group web 1 of 8")
@@ -77,10 +83,10 @@ def test_instances_are_picked_per_zone_by_the_plan() -> None:
     with Reboots() as lab:
         hold = plan(lab, tags={"app": "shop"}, pick="one", per="zone")
         assert sorted(target.domain for target in hold.targets) == [f"{REGION}a", f"{REGION}b"]
-        assert hold.portions == (
-            Portion(of=f"zone {REGION}a", targets=1, population=2),
-            Portion(of=f"zone {REGION}b", targets=1, population=1),
-        )
+        assert hold.populations == {
+            f"ec2-instance zone={REGION}a": 2,
+            f"ec2-instance zone={REGION}b": 1,
+        }
 
 
 def test_ids_of_every_kind_may_be_arns() -> None:
@@ -150,4 +156,4 @@ def test_five_thousand_instances_picked_per_zone_take_five_pages_by_the_stubber(
         hold = fault.plan(aws, Random(1))  # ten calls, and no more were answered
         stub.assert_no_pending_responses()
     assert {target.domain for target in hold.targets} == {f"{REGION}{zone}" for zone in "abc"}
-    assert [portion.population for portion in hold.portions] == [1667, 1667, 1666]
+    assert list(hold.populations.values()) == [1667, 1667, 1666]

@@ -22,6 +22,8 @@ from chaosrun import discovery
 from chaosrun.codec import from_plain
 from chaosrun.fault import AnyFault, Hold
 from chaosrun.providers.host.client import Host
+from tests import control_groups
+from tests.control_groups import ControlGroup
 
 WORKER = [sys.executable, "-S", "-I", "-c"]
 
@@ -78,6 +80,12 @@ class Workers:
             process.wait()
             assert process.stdout is not None
             process.stdout.close()
+
+
+@pytest.fixture
+def control_group() -> Iterator[ControlGroup]:
+    with control_groups.made() as group:
+        yield group
 
 
 @pytest.fixture

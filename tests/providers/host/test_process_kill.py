@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 from chaosrun.errors import Refused
 from chaosrun.fault import Hold
 from chaosrun.providers.host.client import Host
-from chaosrun.providers.host.process_kill import ProcessKill
+from chaosrun.providers.host.process_kill import Ending, ProcessKill
+from tests.control_groups import ControlGroup
 from tests.providers.host.conftest import WORKER, Workers, eventually, fault, leased
 
 
@@ -183,6 +185,45 @@ def test_by_name_and_user(workers: Workers, host: Host) -> None:
         lease(host, {"name": name, "user": "65533", "command": workers.word})
     with pytest.raises(Refused, match="there is no user"):
         lease(host, {"name": name, "user": "nobody-of-that-name"})
+
+
+def test_by_control_group_and_those_below_it(
+    workers: Workers, host: Host, control_group: ControlGroup
+) -> None:
+    inside, below, outside = workers.start(), workers.start(), workers.start()
+    control_group.take(inside.pid)
+    control_group.below("part").take(below.pid)
+    for written in (control_group.path, control_group.name, f"{control_group.path}/"):
+        hold = lease(host, {"cgroup": written, "pick": "all"})
+        assert {target.undo["pid"] for target in hold.targets} == {inside.pid, below.pid}
+    with pytest.raises(Refused, match="nothing matches"):
+        lease(host, {"cgroup": control_group.path[:-1]})
+    ProcessKill.inject(lease(host, {"cgroup": control_group.name, "pick": "all"}), host)
+    assert matching(workers, host) == {outside.pid}
+
+
+def test_all_of_a_user(workers: Workers, host: Host) -> None:
+    with pytest.raises(Refused, match="nothing matches"):
+        lease(host, {"user": "games"})
+
+
+@pytest.mark.parametrize("name", typing.get_args(Ending))
+def test_every_signal_that_can_be_chosen_ends_a_process(
+    workers: Workers, host: Host, name: str
+) -> None:
+    # Python ignores two of them, which a program that does not care would die of.
+    workers.start(
+        "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+        "for n in (signal.SIGPIPE, signal.SIGXFSZ): signal.signal(n, signal.SIG_DFL)\n"
+        "os.write(1, b'x'); signal.pause()"
+    )
+    stdout = workers.processes[-1].stdout
+    assert stdout is not None
+    stdout.read(1)
+    hold = lease(host, {"command": workers.word}, signal=name)
+    ProcessKill.inject(hold, host)
+    assert ProcessKill.took_effect(hold, host).seen
+    assert workers.processes[-1].wait(5) == -signal.Signals[f"SIG{name}"]
 
 
 def test_the_first_process_is_never_touched(host: Host, tmp_path: Path) -> None:

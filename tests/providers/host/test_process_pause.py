@@ -14,10 +14,10 @@ import pytest
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Hold
+from chaosrun.procfs import Identity
 from chaosrun.providers.host import runtime, watchdog
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.process_pause import ProcessPause
-from chaosrun.providers.host.procfs import Identity
 from tests.providers.host.conftest import Workers, eventually, fault, leased
 
 

@@ -132,6 +132,15 @@ def variable(pid: int, name: str) -> str | None:
     return next((value.decode(errors="replace") for value in values), None)
 
 
+def cgroups(pid: int) -> set[str]:
+    """The paths of the control groups that a process is in, of every hierarchy."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text(errors="replace").splitlines()
+    except OSError:
+        return set()
+    return {line.split(":", 2)[2] for line in lines}  # cgroups(7): number:controllers:path
+
+
 def _open_files(pid: int) -> set[str]:
     found, directory = set[str](), f"/proc/{pid}/fd"
     try:
@@ -140,3 +149,9 @@ def _open_files(pid: int) -> set[str]:
     except OSError:  # it ended, or is another user's; what was seen so far is still true
         pass
     return found
+
+
+def runs(identity: Identity) -> bool:
+    """Whether exactly that process still runs."""
+    seen = process(identity.pid)
+    return seen is not None and seen.identity == identity and not seen.ended

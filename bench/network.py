@@ -1,0 +1,146 @@
+"""Network faults: is a delay what was asked for, and how many bytes pass each mechanism's path.
+
+Two hosts on one wire (network namespaces and a pair of veth). A delay is a round trip of one
+datagram, less the median round trip on the bare wire at the same pace. A throughput is that of one
+TCP connection, against the bare wire in turns. netem is measured where this kernel has it, else
+in User-Mode Linux, where only its times mean something.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from msgspec.structs import replace
+
+from bench.measure import percentile
+from bench.peers import Absent
+from bench.results import Aim, Figure
+from chaosrun import discovery
+from chaosrun.codec import from_plain
+from chaosrun.mechanisms import kernel
+from chaosrun.providers.host.client import Host
+from tests.wire import TwoHosts
+from tools import uml
+
+ASKED = 0.02
+ROUND_TRIPS = 300
+TURNS = 3
+_QUICK_BYTES = 256 * 2**20
+_SLOW_BYTES = 16 * 2**20
+
+
+@contextmanager
+def harmed(hosts: TwoHosts, **with_: Any) -> Iterator[None]:
+    """Host a harmed so."""
+    client, kind = Host(), discovery.fault("host.network")
+    target = {"namespace": hosts.names["a"], "interface": "e0"}
+    hold = from_plain({"target": target, **with_}, kind).plan(client, random.Random(1))
+    hold = replace(hold, mark=uuid.uuid4().hex, deadline=time.time() + 120)
+    kind.inject(hold, client)
+    try:
+        yield
+    finally:
+        kind.revert(hold, client)
+
+
+def delays(mechanism: str) -> tuple[float, float]:
+    """How far a delay is off, at p50 and p99, in seconds."""
+    with TwoHosts() as hosts:
+        quiet = median(hosts.round_trips(ROUND_TRIPS, pause=ASKED))
+        with harmed(hosts, delay=f"{ASKED}s", mechanism=mechanism):
+            off = [trip - quiet - ASKED for trip in hosts.round_trips(ROUND_TRIPS)]
+    return median(off), percentile([abs(each) for each in off], 0.99)
+
+
+def _delay(mechanism: str) -> Figure:
+    _offered(mechanism)
+    return _figure(*delays(mechanism))
+
+
+def _figure(middle: float, most: float, where: str = "") -> Figure:
+    text = f"{middle * 1e3:+.2f} ms at p50, {most * 1e3:.2f} ms off at p99"
+    return Figure(f"{text} of {ROUND_TRIPS} round trips{where}", most <= 0.002)
+
+
+def tun_delay() -> Figure:
+    return _delay("tun")
+
+
+def netem_delay() -> Figure:
+    if "netem" in kernel.offers().mechanisms:
+        return _delay("netem")
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        command = uml.python("-m", "bench.network", "netem")
+        try:
+            code, said = uml.boot(Path(directory), command, 300)
+        except uml.Missing as missing:
+            raise Absent(f"this kernel has no netem; User-Mode Linux {missing}") from None
+    if code:
+        raise RuntimeError(said)
+    middle, most = json.loads(said.splitlines()[-1])
+    return _figure(middle, most, " in User-Mode Linux")
+
+
+def _throughput(mechanism: str, size: int, least: float, **with_: Any) -> Figure:
+    """The share of the bare wire's throughput that is left."""
+    _offered(mechanism)
+    pairs = []
+    with TwoHosts() as hosts:
+        for _ in range(TURNS):
+            bare = hosts.transfer(_QUICK_BYTES)
+            with harmed(hosts, mechanism=mechanism, **with_):
+                pairs.append((hosts.transfer(size), bare))
+    ratio = median(ours / bare for ours, bare in pairs)
+    ours, bare = (median(column) / 1e6 for column in zip(*pairs, strict=True))
+    return Figure(f"{ratio:.3f} x ({ours:,.0f} of {bare:,.0f} MB/s)", ratio >= least)
+
+
+def tun_throughput() -> Figure:
+    return _throughput("tun", _SLOW_BYTES, 0.005, delay="1us")
+
+
+def nftables_throughput() -> Figure:
+    return _throughput("nftables", _QUICK_BYTES, 0.7, loss="0.0001%", ports=[9])
+
+
+def tbf_throughput() -> Figure:
+    return _throughput("tbf", _QUICK_BYTES, 0.7, rate="4G", peers=["10.77.0.9"])
+
+
+def _offered(mechanism: str) -> None:
+    if os.geteuid():
+        raise Absent("needs root, for network namespaces")
+    if mechanism not in kernel.offers().mechanisms:
+        raise Absent(f"this kernel has no {mechanism}")
+
+
+AIMS = (
+    Aim("`host.network` by netem: a delay of 20 ms", "within 2 ms at p99", netem_delay),
+    Aim("`host.network` by TUN: a delay of 20 ms", "within 2 ms at p99", tun_delay),
+    Aim(
+        "`host.network` by TUN: throughput of what is harmed",
+        "at least 0.005 x the bare wire", tun_throughput,
+    ),
+    Aim(
+        "`host.network` by nftables: throughput beside what is harmed",
+        "at least 0.7 x the bare wire", nftables_throughput,
+    ),
+    Aim(
+        "`host.network` by tbf: throughput beside what is harmed",
+        "at least 0.7 x the bare wire", tbf_throughput,
+    ),
+)  # fmt: skip
+
+if __name__ == "__main__":
+    print(json.dumps(delays(sys.argv[1])))

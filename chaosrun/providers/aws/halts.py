@@ -1,0 +1,58 @@
+"""Halt sources on AWS: a parameter of Systems Manager, and the safety lever of FIS.
+
+Law (L10): a parameter that is not there, and a lever that is not disengaged, mean on.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from chaosrun.halting import Every, HaltSource, Switch, Timeout, said
+from chaosrun.providers.aws.access import Access
+from chaosrun.providers.aws.client import Aws
+from chaosrun.units import JSON, Duration
+
+
+class SsmParameter(Access, HaltSource[Aws], frozen=True, kw_only=True):
+    """Off while a parameter of Systems Manager says `off`; on when it says `on` and why, or not.
+
+    Needs ssm:GetParameter.
+    """
+
+    name: ClassVar[str] = "aws.ssm-parameter"
+    example: ClassVar[dict[str, JSON]] = {"parameter": "/chaosrun/halt", "region": "eu-west-1"}
+
+    parameter: Annotated[str, Meta(min_length=1, description="The name of the parameter")]
+    every: Every = Duration(5)
+    timeout: Timeout = Duration(15)
+
+    def read(self, client: Aws) -> Switch:
+        access = client.settle(self.access())
+        found = client.call(access, "ssm", "get_parameter", Name=self.parameter)
+        return said(str(found["Parameter"]["Value"]), f"the parameter {self.parameter}")
+
+
+class FisLever(Access, HaltSource[Aws], frozen=True, kw_only=True):
+    """On while the safety lever of AWS' Fault Injection Service is engaged, or being engaged.
+
+    The lever stops AWS' own experiments in an account and Region, and so it stops ours. Needs
+    fis:GetSafetyLever.
+    """
+
+    name: ClassVar[str] = "aws.fis-lever"
+    example: ClassVar[dict[str, JSON]] = {"region": "eu-west-1"}
+
+    lever: Annotated[str, Meta(description="The id of the lever; an account has one")] = "default"
+    every: Every = Duration(5)
+    timeout: Timeout = Duration(15)
+
+    def read(self, client: Aws) -> Switch:
+        access = client.settle(self.access())
+        state = client.call(access, "fis", "get_safety_lever", id=self.lever)["safetyLever"][
+            "state"
+        ]
+        status, reason = state["status"], state.get("reason", "")
+        why = f": {reason}" if reason else ""
+        return Switch(status != "disengaged", f"the safety lever is {status}{why}")

@@ -1,0 +1,93 @@
+"""Every experiment in experiments/docker/ is run by the command line on a real shop, and ends as
+it says, with the shop as it was."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from chaosrun import discovery
+from chaosrun.events import Verdict
+from chaosrun.verdicts import exit_code
+from tests.contract.labs.docker import need_root
+from tests.docker_engine import docker_engine, point_at
+from tests.providers.docker.shop import ComposedShop
+
+FILES = sorted(Path("experiments/docker").glob("*.yaml"))
+_SHOPS = 3
+_HOLD = "1500ms"
+Outcome = tuple[int, str, list[int]]
+
+
+def _ready(shop: ComposedShop) -> None:
+    """Wait until customers buy."""
+    shop.up()
+    until = time.monotonic() + 20
+    while not all(line.startswith("ok") for line in shop.said("client")[-20:] or [""]):
+        assert time.monotonic() < until, shop.said("client")[-5:]
+        time.sleep(0.05)
+
+
+def _run(shop: ComposedShop, file: Path, directory: Path) -> Outcome:
+    """Its exit code, what it said, and how many of each service run afterwards."""
+    _ready(shop)
+    words = [sys.executable, "-m", "chaosrun", "run", str(file), "--no-input", "--output", "json"]
+    done = subprocess.run(
+        [*words, "--set", f"project={shop.project}", "--set", f"hold={_HOLD}"],
+        capture_output=True, text=True, timeout=120,
+        env={**os.environ, "CHAOSRUN_JOURNAL": f"sqlite:///{directory}/{shop.project}.db"},
+    )  # fmt: skip
+    running = [len(shop.runs(service)) for service in ("web", "store", "client")]
+    return done.returncode, done.stdout[-6000:] + done.stderr[-2000:], running
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Outcome]]]:
+    """All of them, in several shops at the same time."""
+    need_root()
+    engine, directory = docker_engine(), tmp_path_factory.mktemp("runs")
+    with ExitStack() as cleanup:
+        point_at(engine, cleanup)
+        shops = [ComposedShop(engine, f"shop{number}") for number in range(_SHOPS)]
+        for shop in shops:
+            cleanup.callback(shop.down)
+
+        def in_turn(shop: ComposedShop, futures: list[tuple[Path, Future[Outcome]]]) -> None:
+            for file, future in futures:
+                try:
+                    future.set_result(_run(shop, file, directory))
+                except (AssertionError, OSError, subprocess.SubprocessError) as error:
+                    future.set_exception(error)
+
+        found: dict[str, Future[Outcome]] = {file.stem: Future() for file in FILES}
+        pool = cleanup.enter_context(ThreadPoolExecutor(_SHOPS))
+        for number, shop in enumerate(shops):
+            pool.submit(in_turn, shop, [(f, found[f.stem]) for f in FILES[number::_SHOPS]])
+        yield found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_it_ends_as_it_says_and_leaves_the_shop_as_it_was(
+    outcomes: dict[str, Future[Outcome]], file: Path
+) -> None:
+    code, said, running = outcomes[file.stem].result(timeout=300)
+    found = re.search(r"^# verdict: (\S+)$", file.read_text(), re.MULTILINE)
+    assert found is not None
+    assert code == exit_code(Verdict(found[1])), said
+    assert running == ([2, 1, 1] if "removed" in file.name else [3, 1, 1])
+
+
+def test_every_fault_and_gate_is_in_an_experiment() -> None:
+    provider = discovery.provider_of("faults", "docker.stop")
+    text = "\n".join(file.read_text() for file in FILES)
+    names = [*provider.faults, *provider.gates, "docker.logs", "docker.containers"]
+    assert [name for name in names if not re.search(rf"{re.escape(name)}\b", text)] == []
