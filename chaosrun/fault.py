@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from chaosrun.rights import Permission
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
 
@@ -32,14 +33,6 @@ class Expiry(StrEnum):
 
     TARGET = "target"
     RUNNER = "runner"
-
-
-class Permission(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One right a fault needs: `action` in the words of `system`: linux, rbac, iam or docker."""
-
-    system: str
-    action: str
-    resource: str = ""
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,6 +94,10 @@ class Fault(
     example: ClassVar[dict[str, JSON]] = {}
     """A step as a person would write it: {"target": {...}, "with": {...}}."""
 
+    def needs(self) -> tuple[Permission, ...]:
+        """The rights that this fault needs with exactly these arguments."""
+        return self.permissions
+
     def plan(self, client: ClientT, rng: random.Random) -> Hold:
         """Choose targets and record the way back. Reads only; the same rng, the same targets."""
         raise NotImplementedError
@@ -139,5 +136,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: float = 0.0
     hold: Hold | None = None
 
+
+__all__ = [
+    "AnyFault", "Evidence", "Expiry", "Fault", "Found", "Hold", "Permission", "Reversal",
+]  # fmt: skip
 
 AnyFault = Fault[Any]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from chaosrun.rights import Need, Permission
 from chaosrun.units import JSON, Duration
 
 ClientT = TypeVar("ClientT")
@@ -35,11 +36,23 @@ class Gate(
     """A precondition. Its fields are what a person writes under the gate's name."""
 
     name: ClassVar[str]
+    permissions: ClassVar[tuple[Permission, ...]] = ()
     example: ClassVar[dict[str, JSON]] = {}
 
     def measure(self, client: ClientT) -> Measured:
         """Look once; reads only."""
         raise NotImplementedError
+
+    asks_rights: ClassVar[bool] = False
+    """Whether it is told every right that the experiment needs, by `measure_rights`."""
+
+    def measure_rights(self, client: ClientT, needs: tuple[Need, ...]) -> Measured:
+        """Look once whether we have these rights, those of other systems left aside."""
+        raise NotImplementedError
+
+    def needs(self) -> tuple[Permission, ...]:
+        """The rights that this gate needs with exactly these arguments."""
+        return self.permissions
 
     @property
     def time_needed(self) -> Duration:

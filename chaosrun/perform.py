@@ -15,7 +15,7 @@ from typing import Any, cast
 import msgspec
 from msgspec.structs import replace
 
-from chaosrun import arguments, commands, discovery, expression
+from chaosrun import arguments, commands, discovery, expression, needs
 from chaosrun import events as e
 from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import ChaosrunError, Indeterminate, JournalUnavailable, Refused, Transient
@@ -196,7 +196,12 @@ class Performer:
             return self._measure_halt(step)
         name, given = _gate(run.written_gates[index])
         gate = arguments.gate_of(name, substitute(given, self._secrets_of_gate(run, index)))
-        found: Measured = gate.measure(self._client("gates", name))
+        client = self._client("gates", name)
+        found: Measured = (
+            gate.measure_rights(client, needs.needed(run.spec))
+            if gate.asks_rights
+            else gate.measure(client)
+        )
         return e.GateMeasured(
             at=0, gate=name, index=index, step=step, open=found.open,
             measured=found.measured, rule=found.rule, hint=found.hint,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from chaosrun.rights import Permission
 from chaosrun.units import JSON, Duration
 
 ClientT = TypeVar("ClientT")
@@ -34,12 +35,17 @@ class Probe(
 
     name: ClassVar[str]
     Result: ClassVar[type[msgspec.Struct]]
+    permissions: ClassVar[tuple[Permission, ...]] = ()
     example: ClassVar[dict[str, JSON]] = {}
     """A check as a person would write it: {"with": {...}, "expect": "..."}."""
 
     def observe(self, client: ClientT) -> ResultT:
         """Look once. Must end within `time_needed`."""
         raise NotImplementedError
+
+    def needs(self) -> tuple[Permission, ...]:
+        """The rights that this probe needs with exactly these arguments."""
+        return self.permissions
 
     @property
     def time_needed(self) -> Duration:

@@ -10,8 +10,7 @@ from chaosrun.cli import command as make
 from chaosrun.cli.console import Console
 
 if TYPE_CHECKING:
-    from chaosrun.fault import Permission
-    from chaosrun.spec import Experiment
+    from chaosrun.rights import Permission
 
 _WORDS = {
     "linux": "Linux: what the user that runs chaosrun must be allowed to do",
@@ -26,43 +25,75 @@ _WORDS = {
     examples="""
     chaosrun permissions experiment.yaml
     chaosrun permissions experiment.yaml --output json
+    chaosrun permissions experiment.yaml --document rbac --subject chaos/runner | kubectl apply -f -
     """,
 )
 @click.argument("file", type=click.Path(allow_dash=True))
+@click.option("--document", metavar="SYSTEM", default="",
+              help="Write only what grants them, in that system's own form: rbac.")  # fmt: skip
+@click.option("--subject", metavar="WHO", default="",
+              help="Whom it grants them: NAMESPACE/SERVICEACCOUNT, or user:NAME.")  # fmt: skip
 @make.parameter_options
 @make.output_option()
 @click.pass_obj
 def command(
-    console: Console, file: str, sets: tuple[str, ...], values: str | None, output: str
+    console: Console,
+    file: str,
+    document: str,
+    subject: str,
+    sets: tuple[str, ...],
+    values: str | None,
+    output: str,
 ) -> int:
-    """List the rights that an experiment's faults need, and nothing more, by system."""
-    from chaosrun.cli.reading import load
+    """List the rights that an experiment needs, and nothing more, by system.
 
-    needed = _needed(load(file, sets, values).experiment)
+    They are those of its faults, probes and gates with exactly the arguments that it gives.
+    """
+    from chaosrun.cli.reading import load
+    from chaosrun.errors import Rejected
+    from chaosrun.needs import needed
+
+    experiment = load(file, sets, values).experiment
+    rights = needed(experiment.spec)
+    if subject and not document:
+        raise Rejected("--subject is for a document: give --document too")
+    if document:
+        name = experiment.metadata.name
+        console.print(_document(document, tuple(rights), name, subject).rstrip("\n"))
+        return 0
     if output == "json":
         console.json(
-            [{"permission": permission, "steps": steps} for permission, steps in needed.items()]
+            [{"permission": permission, "steps": names} for permission, names in rights.items()]
         )
         return 0
-    if not needed:
+    if not rights:
         console.print("no rights beyond those of any user")
-    for system in dict.fromkeys(permission.system for permission in needed):
+    for system in dict.fromkeys(permission.system for permission in rights):
         console.print(console.style(_WORDS.get(system, system), "bold"))
         rows = [
-            (f"  {permission.action}", permission.resource, f"for {', '.join(steps)}")
-            for permission, steps in needed.items()
-            if permission.system == system
+            (f"  {right.action}", _where(right), f"for {', '.join(names)}")
+            for right, names in rights.items()
+            if right.system == system
         ]
         console.table(rows)
     return 0
 
 
-def _needed(experiment: Experiment) -> dict[Permission, list[str]]:
-    """Each permission, and the steps that need it."""
-    from chaosrun import discovery
+def _where(right: Permission) -> str:
+    namespace, _, name = right.scope.partition("/")
+    words = [right.resource, name, f"in {namespace}" if namespace else ""]
+    return " ".join(word for word in words if word)
 
-    needed: dict[Permission, list[str]] = {}
-    for step in experiment.spec.method:
-        for permission in discovery.fault(step.fault).permissions:
-            needed.setdefault(permission, []).append(step.name)
-    return dict(sorted(needed.items(), key=lambda item: (item[0].system, item[0].action)))
+
+def _document(system: str, rights: tuple[Permission, ...], name: str, subject: str) -> str:
+    """What grants these rights, by the provider that knows how."""
+    from chaosrun import discovery
+    from chaosrun.errors import Rejected
+
+    able = {key: one for one in discovery.all_providers() for key in one.grants}
+    if system not in able:
+        raise Rejected(f"no document for {system!r}", hint=f"there is one for {', '.join(able)}")
+    provider = able[system]
+    ours = tuple(right for right in rights if right.system == system)
+    written: str = provider.load(provider.grants[system])(ours, name, subject)
+    return written

@@ -76,8 +76,9 @@ def planning_changes_nothing(lab: Lab) -> None:
     _want(bool(hold.way_back), "the hold does not say the way back")
     expiry = Expiry.TARGET if lab.only_said else _expiry(lab)
     _want(hold.expiry is expiry, f"the hold says that the {hold.expiry} ends it")
+    declared = {*kind.permissions, *lab.typed().needs()}
     for permission in hold.used:
-        _want(permission in kind.permissions, f"{permission} is used and not declared")
+        _want(permission in declared, f"{permission} is used and not declared")
 
 
 def the_same_seed_gives_the_same_plan(lab: Lab) -> None:

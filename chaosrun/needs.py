@@ -1,0 +1,53 @@
+"""The rights that exactly one experiment needs: those of its faults, probes, guards and gates.
+
+Law: nothing is read from any target to tell them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from chaosrun import arguments, discovery
+from chaosrun.rights import Need, Permission
+from chaosrun.spec import Check, ExperimentSpec, Guard
+from chaosrun.units import JSON
+
+
+def needed(spec: ExperimentSpec) -> tuple[Need, ...]:
+    """Each right with what needs it, sorted by the right. Raises Rejected."""
+    found = [
+        Need(permission=right, uses=uses, by=by, arguments=written)
+        for by, uses, written, rights in _all(spec)
+        for right in rights
+    ]
+    return tuple(sorted(found, key=_order))
+
+
+def by_right(needs: Iterable[Need]) -> dict[Permission, list[str]]:
+    """Each right once, with the names of what needs it."""
+    found: dict[Permission, list[str]] = {}
+    for need in needs:
+        if need.by not in (names := found.setdefault(need.permission, [])):
+            names.append(need.by)
+    return found
+
+
+def _all(
+    spec: ExperimentSpec,
+) -> Iterator[tuple[str, str, dict[str, JSON], tuple[Permission, ...]]]:
+    for step in spec.method:
+        kind: Any = discovery.fault(step.fault)
+        written = arguments.fault_arguments(kind, step.target, step.with_)
+        yield step.name, step.fault, written, arguments.fault_of(step).needs()
+    looks: tuple[Check | Guard, ...] = (*spec.steady_state, *spec.abort_when)
+    for check in looks:
+        yield check.name, check.probe, check.with_, arguments.probe_of(check).needs()
+    for gate in spec.gates:
+        ((name, given),) = gate.items()
+        yield name, name, given, arguments.gate_of(name, given).needs()
+
+
+def _order(need: Need) -> tuple[str, str, str, str]:
+    right = need.permission
+    return right.system, right.resource, right.action, right.scope
