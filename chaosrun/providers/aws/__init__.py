@@ -20,6 +20,7 @@ provider = Provider(
         "aws.asg-suspend": "asg_suspend:AsgSuspend",
         "aws.asg-terminate": "asg_terminate:AsgTerminate",
         "aws.az-outage": "az_outage:AzOutage",
+        "aws.dynamodb-throttle": "dynamodb_throttle:DynamodbThrottle",
         "aws.ec2-isolate": "ec2_isolate:Ec2Isolate",
         "aws.ec2-stop": "ec2_stop:Ec2Stop",
         "aws.ec2-terminate": "ec2_terminate:Ec2Terminate",

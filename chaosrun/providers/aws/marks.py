@@ -19,7 +19,7 @@ _ON_EC2 = (
     ("describe_network_acls", "NetworkAcls", "NetworkAclId"),
     ("describe_route_tables", "RouteTables", "RouteTableId"),
 )
-_BY_TAGGING_API = ["elasticloadbalancing:targetgroup", "lambda:function"]
+_BY_TAGGING_API = ["dynamodb:table", "elasticloadbalancing:targetgroup", "lambda:function"]
 
 
 def value(hold: Hold) -> str:

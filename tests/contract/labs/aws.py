@@ -18,6 +18,7 @@ import zipfile
 from types import TracebackType
 from typing import Any, Self
 
+from chaosrun.lab.aws import gaps
 from chaosrun.providers.aws import marks
 from chaosrun.testing import BrokenPromise, Lab
 from chaosrun.units import JSON
@@ -29,8 +30,10 @@ _PREFIXES = {"monitoring": "cloudwatch", "tagging": "tag"}
 
 @functools.cache
 def endpoint() -> str:
-    """A server of moto's in this process, for as long as it lives."""
+    """A server of moto's in this process, for as long as it lives, with its gaps filled."""
     from moto.server import ThreadedMotoServer
+
+    gaps.fill()
 
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -456,7 +459,47 @@ class FailoverLab(AwsLab):
         return {"status": now["Status"], "of": len(now["DBClusterMembers"]), "w": len(writers)}
 
 
+class ProvisionedTableLab(AwsLab):
+    """A table with capacity units. moto keeps the number, and does not throttle."""
+
+    fault = "aws.dynamodb-throttle"
+    mode: dict[str, Any] = {
+        "BillingMode": "PROVISIONED",
+        "ProvisionedThroughput": {"ReadCapacityUnits": 40, "WriteCapacityUnits": 20},
+    }
+
+    def made(self) -> None:
+        self.arn = self.service("dynamodb").create_table(
+            TableName="shop",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            **self.mode,
+        )["TableDescription"]["TableArn"]
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"table": "shop"}, "with": {"read": 2, "write": 30}}
+
+    def snapshot(self) -> JSON:
+        table = self.service("dynamodb").describe_table(TableName="shop")["Table"]
+        given = table["ProvisionedThroughput"]
+        most = table.get("OnDemandThroughput", {})
+        tags = self.service("dynamodb").list_tags_of_resource(ResourceArn=self.arn)["Tags"]
+        return {
+            "provisioned": [given["ReadCapacityUnits"], given["WriteCapacityUnits"]],
+            "most": [most.get(f"Max{way}RequestUnits", -1) for way in ("Read", "Write")],
+            "tags": {tag["Key"]: tag["Value"] for tag in tags},  # moto keeps one twice
+        }
+
+
+class TableOnDemandOfAnAdapterLab(ProvisionedTableLab):
+    """A table without a maximum. Moto does not keep one: our adapter in it does."""
+
+    mode = {"BillingMode": "PAY_PER_REQUEST"}
+
+
 LABS: list[type[Lab]] = [
+    ProvisionedTableLab,
+    TableOnDemandOfAnAdapterLab,
     StopLab,
     TerminateLab,
     IsolateLab,

@@ -24,6 +24,7 @@ from tests.contract.labs.aws import (
     FailoverLab,
     GroupLab,
     InstancesLab,
+    ProvisionedTableLab,
     RouteLab,
     TriggerLab,
     ZoneLab,
@@ -43,7 +44,7 @@ class Shop(AwsLab):
         self.given: dict[str, str] = {"zone": f"{REGION}a", "hold": "1s"}
         for kind in (
             BalancedLab, FailoverLab, GroupLab, InstancesLab, RouteLab, ZoneLab,
-            TriggerLab,
+            TriggerLab, ProvisionedTableLab,
         ):  # fmt: skip
             part = kind()
             part.made()
