@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from chaosrun.permission import Permission as Permission
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
 
@@ -32,14 +33,6 @@ class Expiry(StrEnum):
 
     TARGET = "target"
     RUNNER = "runner"
-
-
-class Permission(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One right a fault needs: `system` is linux, rbac or iam; `action` is in its own words."""
-
-    system: str
-    action: str
-    resource: str = ""
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

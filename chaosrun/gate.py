@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from chaosrun.permission import Permission
 from chaosrun.units import JSON, Duration
 
 ClientT = TypeVar("ClientT")
@@ -36,6 +37,7 @@ class Gate(
 
     name: ClassVar[str]
     example: ClassVar[dict[str, JSON]] = {}
+    permissions: ClassVar[tuple[Permission, ...]] = ()
 
     def measure(self, client: ClientT) -> Measured:
         """Look once; reads only."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from chaosrun.permission import Permission
 from chaosrun.units import JSON, Duration
 
 ClientT = TypeVar("ClientT")
@@ -34,6 +35,7 @@ class Probe(
 
     name: ClassVar[str]
     Result: ClassVar[type[msgspec.Struct]]
+    permissions: ClassVar[tuple[Permission, ...]] = ()
     example: ClassVar[dict[str, JSON]] = {}
     """A check as a person would write it: {"with": {...}, "expect": "..."}."""
 

@@ -2,9 +2,10 @@
 
 access.py       which account and Region, by which credentials
 client.py       Aws: the only way to AWS
-instances.py  groups.py  target_groups.py  functions.py  what a person means, and how it is now
-ec2_*.py  asg_*.py  az_outage.py ...   the faults
-alarms.py  metric.py  health.py  account.py   the probes and gates
+instances.py  groups.py  target_groups.py  functions.py  tables.py  what a person means, and how it
+    is now; fis_template.py  fis_targets.py  the files of AWS' Fault Injection Service
+ec2_*.py  asg_*.py  az_outage.py  fis.py ...   the faults
+alarms.py  metric.py  health.py  account.py  fis_lever.py   the probes and gates
 marks.py        the tag that faults leave, and the sweep that finds it
 """
 
@@ -25,6 +26,8 @@ provider = Provider(
         "aws.ec2-stop": "ec2_stop:Ec2Stop",
         "aws.ec2-terminate": "ec2_terminate:Ec2Terminate",
         "aws.elb-deregister": "elb_deregister:ElbDeregister",
+        "aws.fis": "fis:Fis",
+        "aws.fis-irreversible": "fis:FisIrreversible",
         "aws.lambda-disable-trigger": "lambda_disable_trigger:LambdaDisableTrigger",
         "aws.lambda-throttle": "lambda_throttle:LambdaThrottle",
         "aws.rds-failover": "rds_failover:RdsFailover",
@@ -36,7 +39,11 @@ provider = Provider(
         "aws.cloudwatch-metric": "metric:MetricProbe",
         "aws.target-health": "health:TargetProbe",
     },
-    gates={"aws.account": "account:Account", "aws.alarms-ok": "alarms:AlarmsOk"},
+    gates={
+        "aws.account": "account:Account",
+        "aws.alarms-ok": "alarms:AlarmsOk",
+        "aws.fis-lever": "fis_lever:FisLever",
+    },
     connect="client:connect",
     sweep="marks:find",
     needs=("boto3",),

@@ -95,3 +95,7 @@ def _of_others(client: Aws, access: Access) -> Iterator[tuple[str, str]]:
     ):  # fmt: skip
         arn = one["ResourceARN"]
         yield from ((tag["Value"], arn) for tag in one["Tags"] if tag["Key"] == MARK_KEY)
+    for one in client.pages(access, "fis", "list_experiment_templates", "experimentTemplates"):
+        tagged = one.get("tags", {})
+        if MARK_KEY in tagged:
+            yield tagged[MARK_KEY], one["arn"]

@@ -51,6 +51,7 @@ class Shop(AwsLab):
             self.parts.append(part)
             for name in ("vpc", "table"):
                 self.given[name] = getattr(part, name, self.given.get(name, ""))
+        self.more_of_the_shop()
         cloudwatch = _outside("cloudwatch")
         cloudwatch.put_metric_alarm(
             AlarmName="shop-errors", Namespace="Shop", MetricName="Errors", Statistic="Sum",
@@ -58,6 +59,20 @@ class Shop(AwsLab):
             ComparisonOperator="GreaterThanThreshold",
         )  # fmt: skip
         cloudwatch.set_alarm_state(AlarmName="shop-errors", StateValue="OK", StateReason="quiet")
+
+    def more_of_the_shop(self) -> None:
+        """A volume and a Spot instance."""
+        ec2 = _outside("ec2")
+        tags = [{"Key": "app", "Value": "shop"}]
+        ec2.create_volume(
+            AvailabilityZone=f"{REGION}a", Size=8,
+            TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+        )  # fmt: skip
+        ec2.run_instances(
+            ImageId="ami-12c6146b", MinCount=1, MaxCount=1,
+            InstanceMarketOptions={"MarketType": "spot"},
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+        )  # fmt: skip
 
     def snapshot(self) -> list[Any]:
         return [part.snapshot() for part in self.parts]
