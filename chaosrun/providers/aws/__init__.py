@@ -5,6 +5,7 @@ client.py       Aws: the only way to AWS
 instances.py  groups.py  target_groups.py  functions.py  tables.py  what a person means, and how it
     is now; fis_template.py  fis_targets.py  the files of AWS' Fault Injection Service
 ec2_*.py  asg_*.py  az_outage.py  fis.py ...   the faults
+ssm.py  ssm_*.py  scripts/   faults that are scripts on instances
 alarms.py  metric.py  health.py  account.py  fis_lever.py   the probes and gates
 marks.py        the tag that faults leave, and the sweep that finds it
 """
@@ -32,6 +33,9 @@ provider = Provider(
         "aws.lambda-throttle": "lambda_throttle:LambdaThrottle",
         "aws.rds-failover": "rds_failover:RdsFailover",
         "aws.route-blackhole": "route_blackhole:RouteBlackhole",
+        "aws.ssm-command": "ssm_command:SsmCommand",
+        "aws.ssm-network": "ssm_network:SsmNetwork",
+        "aws.ssm-stress": "ssm_stress:SsmStress",
     },
     probes={
         "aws.alarm": "alarms:AlarmProbe",

@@ -30,6 +30,7 @@ from tests.contract.labs.aws import (
     ZoneLab,
     _outside,
 )
+from tests.contract.labs.aws_ssm import SHELLS, enter_namespace, with_shells
 
 FILES = sorted(Path("experiments/aws").glob("*.yaml"))
 
@@ -38,6 +39,11 @@ class Shop(AwsLab):
     """All that the experiments are about, in one account."""
 
     fault = "aws.ec2-stop"
+
+    def build(self, cleanup: contextlib.ExitStack) -> None:
+        with_shells(cleanup)
+        SHELLS.inside = enter_namespace(cleanup)
+        super().build(cleanup)
 
     def made(self) -> None:
         self.parts: list[Any] = []
