@@ -34,6 +34,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     marks on targets; every provider with faults has one. `secrets` (module:function(argument)
     -> str) are sources of secrets, used as `secrets: {token: {NAME: argument}}`. `needs` are
     modules that must be importable, and `extra` the extra of chaosrun that installs them.
+    `documents` (a system of permissions -> module:function(needs) -> text) write what grants
+    them, such as a policy: `chaosrun permissions --output SYSTEM` prints it.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Mapping[str, str] = {}
     connect: str = ""
     sweep: str = ""
+    documents: Mapping[str, str] = {}
     needs: tuple[str, ...] = ()
     extra: str = ""
 

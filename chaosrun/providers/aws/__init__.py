@@ -47,9 +47,11 @@ provider = Provider(
         "aws.account": "account:Account",
         "aws.alarms-ok": "alarms:AlarmsOk",
         "aws.fis-lever": "fis_lever:FisLever",
+        "aws.permissions": "permitted:Permissions",
     },
     connect="client:connect",
     sweep="marks:find",
+    documents={"iam": "policy:document"},
     needs=("boto3",),
     extra="aws",
 )

@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Meta
 
 from chaosrun.errors import Refused
+from chaosrun.fault import Permission
 from chaosrun.gate import Gate, Measured
 from chaosrun.probe import Probe
-from chaosrun.providers.aws.access import Access
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.units import JSON, Duration
 
@@ -32,6 +33,7 @@ class AlarmProbe(Access, Probe[Aws, AlarmState], frozen=True, kw_only=True):
     """Looks at a CloudWatch alarm, of a metric or composite."""
 
     name: ClassVar[str] = "aws.alarm"
+    permissions: ClassVar[tuple[Permission, ...]] = iam("cloudwatch:DescribeAlarms")
     Result = AlarmState
     example: ClassVar[dict[str, JSON]] = {
         "with": {"alarm": "checkout-5xx"},
@@ -53,6 +55,7 @@ class AlarmsOk(Access, Gate[Aws], frozen=True, kw_only=True):
     """Open while every one of these CloudWatch alarms is OK."""
 
     name: ClassVar[str] = "aws.alarms-ok"
+    permissions: ClassVar[tuple[Permission, ...]] = iam("cloudwatch:DescribeAlarms")
     example: ClassVar[dict[str, JSON]] = {"alarms": ["checkout-5xx", "checkout-latency"]}
 
     alarms: Annotated[

@@ -35,6 +35,10 @@ class NotFound(Refused):
     """What was named does not exist there."""
 
 
+class Denied(Refused):
+    """AWS does not allow it to whoever acts."""
+
+
 class Aws:
     """Calls any service with any access, from any number of threads; reads nothing until then.
 
@@ -256,7 +260,7 @@ def _of_answer(response: dict[str, Any], service: str, operation: str) -> Chaosr
     if code.startswith(_THROTTLED):
         return Transient(said)
     if code in _DENIED:
-        return Refused(said, hint="`chaosrun permissions` lists the rights it takes")
+        return Denied(said, hint="`chaosrun permissions` lists the rights it takes")
     if "NotFound" in code or code == "ResourceNotFoundException":
         return NotFound(said)
     if code.startswith(_BUSY):

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
+from chaosrun.fault import Permission
 from chaosrun.probe import Probe
-from chaosrun.providers.aws.access import Access
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.groups import group_named
 from chaosrun.providers.aws.target_groups import arn_of, health_of
@@ -30,6 +31,7 @@ class GroupProbe(Access, Probe[Aws, GroupHealth], frozen=True, kw_only=True):
     """Looks how many instances of an Auto Scaling group are in service."""
 
     name: ClassVar[str] = "aws.asg-health"
+    permissions: ClassVar[tuple[Permission, ...]] = iam("autoscaling:DescribeAutoScalingGroups")
     Result = GroupHealth
     example: ClassVar[dict[str, JSON]] = {
         "with": {"group": "checkout"},
@@ -63,6 +65,9 @@ class TargetProbe(Access, Probe[Aws, TargetHealth], frozen=True, kw_only=True):
     """Looks how many targets of a load balancer's target group are healthy."""
 
     name: ClassVar[str] = "aws.target-health"
+    permissions: ClassVar[tuple[Permission, ...]] = iam(
+        "elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"
+    )
     Result = TargetHealth
     example: ClassVar[dict[str, JSON]] = {
         "with": {"targetGroup": "checkout"},

@@ -14,8 +14,9 @@ import msgspec
 from msgspec import Meta
 
 from chaosrun.errors import Transient
+from chaosrun.fault import Permission
 from chaosrun.probe import Probe
-from chaosrun.providers.aws.access import Access
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.units import JSON, Duration
 
@@ -54,6 +55,7 @@ class MetricProbe(Access, Probe[Aws, MetricValue], frozen=True, kw_only=True):
     """
 
     name: ClassVar[str] = "aws.cloudwatch-metric"
+    permissions: ClassVar[tuple[Permission, ...]] = iam("cloudwatch:GetMetricData")
     Result = MetricValue
     example: ClassVar[dict[str, JSON]] = {
         "with": {

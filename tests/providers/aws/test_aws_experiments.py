@@ -77,7 +77,9 @@ class Shop(AwsLab):
         ec2.run_instances(
             ImageId="ami-12c6146b", MinCount=1, MaxCount=1,
             InstanceMarketOptions={"MarketType": "spot"},
-            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+            TagSpecifications=[
+                {"ResourceType": "instance", "Tags": [{"Key": "app", "Value": "batch"}]}
+            ],
         )  # fmt: skip
 
     def snapshot(self) -> list[Any]:
