@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "gates": "List gates",
         "describe": "Explain a fault, probe or gate and its arguments",
         "permissions": "List the rights that an experiment needs",
+        "lambda-layer": "Write the layer that makes functions slow on request",
     },
     "Practise": {
         "lab": "A small real system on this machine to practise on",
@@ -74,7 +75,7 @@ class LazyGroup(Group):
             return None
         from importlib import import_module
 
-        return import_module(f"chaosrun.cli.{cmd_name}").command  # type: ignore[no-any-return]
+        return import_module(f"chaosrun.cli.{cmd_name.replace('-', '_')}").command  # type: ignore[no-any-return]
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in SECTIONS.items():

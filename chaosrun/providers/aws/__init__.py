@@ -6,6 +6,7 @@ instances.py  groups.py  target_groups.py  functions.py  tables.py  what a perso
     is now; fis_template.py  fis_targets.py  the files of AWS' Fault Injection Service
 ec2_*.py  asg_*.py  az_outage.py  fis.py ...   the faults
 ssm.py  ssm_*.py  scripts/   faults that are scripts on instances
+layer/          what aws.lambda-inject switches inside a function
 alarms.py  metric.py  health.py  account.py  fis_lever.py   the probes and gates
 marks.py        the tag that faults leave, and the sweep that finds it
 """
@@ -30,6 +31,7 @@ provider = Provider(
         "aws.fis": "fis:Fis",
         "aws.fis-irreversible": "fis:FisIrreversible",
         "aws.lambda-disable-trigger": "lambda_disable_trigger:LambdaDisableTrigger",
+        "aws.lambda-inject": "lambda_inject:LambdaInject",
         "aws.lambda-throttle": "lambda_throttle:LambdaThrottle",
         "aws.rds-failover": "rds_failover:RdsFailover",
         "aws.route-blackhole": "route_blackhole:RouteBlackhole",

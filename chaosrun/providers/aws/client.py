@@ -27,7 +27,7 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure")
 _BUSY = ("DependencyViolation", "ResourceInUse", "ResourceConflict", "ScalingActivityInProgress",
          "ResourceContention", "IncorrectInstanceState", "InvalidDBClusterState",
-         "InvalidDBInstanceState")  # fmt: skip
+         "InvalidDBInstanceState", "PreconditionFailed")  # fmt: skip
 _CREDENTIALS = "give a profile or a role, or set AWS_PROFILE"
 
 

@@ -12,13 +12,17 @@ import io
 import json
 import logging
 import os
+import subprocess
 import sys
+import tempfile
 import urllib.request
 import zipfile
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from chaosrun.lab.aws import gaps
+from chaosrun.providers.aws import layer as layer_files
 from chaosrun.providers.aws import marks
 from chaosrun.testing import BrokenPromise, Lab
 from chaosrun.units import JSON
@@ -559,7 +563,69 @@ class FisIrreversibleOfAnAdapterLab(FisOfAnAdapterLab):
     parameters: dict[str, str] = {}
 
 
+BOOTSTRAP = """
+import importlib, json, os, sys
+module, _, name = os.environ["_HANDLER"].rpartition(".")
+try:
+    print(json.dumps(getattr(importlib.import_module(module), name)({"n": 7}, None)))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+"""What Lambda's own does, in short."""
+
+
+def invoked(task: Path, environment: dict[str, str]) -> str:
+    """What a function answers, started as Lambda starts it with our layer in /opt."""
+    layer = Path(layer_files.__file__).parent
+    done = subprocess.run(
+        [str(layer / "chaosrun-wrapper"), sys.executable, "-c", BOOTSTRAP],
+        env={
+            "PATH": os.environ["PATH"], "_HANDLER": "code.handle", **environment,
+            "PYTHONPATH": f"{layer / 'python'}:{task}",
+        },
+        capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    return (done.stdout or done.stderr[-500:]).strip()
+
+
+class InjectOfAFunctionThatIsStartedHereLab(ThrottleOfAFunctionThatMotoStillAnswersLab):
+    """A function with our layer. Moto keeps its environment; it is started here, as by Lambda."""
+
+    fault = "aws.lambda-inject"
+
+    def build(self, cleanup: contextlib.ExitStack) -> None:
+        self.task = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
+        (self.task / "code.py").write_text("def handle(event, context): return event['n'] * 6")
+        super().build(cleanup)
+
+    def made(self) -> None:
+        super().made()
+        lambda_ = self.service("lambda")
+        published = lambda_.publish_layer_version(
+            LayerName="chaosrun", Content={"ZipFile": layer_files.zipped()}
+        )
+        lambda_.update_function_configuration(
+            FunctionName="shop", Layers=[published["LayerVersionArn"]],
+            Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": layer_files.WRAPPER, "A": "1"}},
+        )  # fmt: skip
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"function": "shop"}, "with": {"error": "as was asked"}}
+
+    def variables(self) -> dict[str, str]:
+        found = self.service("lambda").get_function_configuration(FunctionName="shop")
+        variables: dict[str, str] = found["Environment"]["Variables"]
+        return variables
+
+    def snapshot(self) -> JSON:
+        """What it answers. Past its deadline the switch may be there, and switches nothing."""
+        variables = self.variables()
+        answer = invoked(self.task, variables)
+        return {"answer": answer, "others": {**variables, layer_files.SWITCH: ""}}
+
+
 LABS: list[type[Lab]] = [
+    InjectOfAFunctionThatIsStartedHereLab,
     FisOfAnAdapterLab,
     FisInlineOfAnAdapterLab,
     FisIrreversibleOfAnAdapterLab,

@@ -16,6 +16,7 @@ import pytest
 
 from chaosrun import discovery
 from chaosrun.events import Verdict
+from chaosrun.providers.aws import layer
 from chaosrun.verdicts import exit_code
 from tests.contract.labs.aws import (
     REGION,
@@ -67,7 +68,15 @@ class Shop(AwsLab):
         cloudwatch.set_alarm_state(AlarmName="shop-errors", StateValue="OK", StateReason="quiet")
 
     def more_of_the_shop(self) -> None:
-        """A volume and a Spot instance."""
+        """A volume, a Spot instance, and our layer in the function."""
+        lambda_ = _outside("lambda")
+        published = lambda_.publish_layer_version(
+            LayerName="chaosrun", Content={"ZipFile": layer.zipped()}
+        )
+        lambda_.update_function_configuration(
+            FunctionName="shop", Layers=[published["LayerVersionArn"]],
+            Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": layer.WRAPPER}},
+        )  # fmt: skip
         ec2 = _outside("ec2")
         tags = [{"Key": "app", "Value": "shop"}]
         ec2.create_volume(
