@@ -3,6 +3,7 @@
 - DynamoDB keeps the maximum of a table on demand.
 - FIS goes on: an experiment runs as long as its longest action, ends when it is stopped, when an
   alarm of its stop conditions rings, or by the safety lever; `aws:ec2:stop-instances` stops.
+- Systems Manager reaches no instance, and says so: nobody is there to run a script.
 - IAM simulates policies, by moto's own reading of them.
 """
 
@@ -16,6 +17,7 @@ from functools import cache
 from typing import Any
 
 _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?")
+_ALL = json.dumps({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 _ENDED = ("completed", "stopped", "failed", "cancelled")
 
 
@@ -26,6 +28,7 @@ def fill() -> None:
     _fis_that_goes_on()
     _safety_lever()
     _simulated_policies()
+    _nobody_managed()
 
 
 def _moto(module: str) -> Any:
@@ -190,6 +193,10 @@ def _simulated_policies() -> None:
 
     def policies(backend: Any, arn: str) -> list[Any]:
         name = arn.rpartition("/")[2]
+        if ":user/" in arn and name not in [
+            one.name for one in backend.list_users("/", None, None)
+        ]:
+            return [_ALL]  # whoever comes with any key, as long as moto lets everybody do all
         if ":role/" in arn:
             inline = [backend.get_role_policy(name, p)[1] for p in backend.list_role_policies(name)]
             return [*inline, *backend.list_attached_role_policies(name)[0]]
@@ -216,3 +223,10 @@ def _simulated_policies() -> None:
         return result({"EvaluationResults": results, "IsTruncated": False})
 
     answers.simulate_principal_policy = simulate_principal_policy
+
+
+def _nobody_managed() -> None:
+    answers = _moto("ssm.responses").SimpleSystemManagerResponse
+    result = _moto("core.responses").ActionResult
+    if not hasattr(answers, "describe_instance_information"):
+        answers.describe_instance_information = lambda _: result({"InstanceInformationList": []})
