@@ -90,20 +90,29 @@ def choose(client: Aws, access: Access, template: Template, rng: random.Random) 
     )
 
 
+def only_fis(wanted: FisTarget) -> str:
+    """Why only FIS can choose these; empty when they can be chosen before."""
+    if wanted.resource_arns and not wanted.filters:
+        return ""
+    if wanted.parameters:
+        return "its parameters are for FIS to read"
+    known = _PATHS.keys() if wanted.resource_type in _INSTANCES else set()
+    if strange := {one.path for one in wanted.filters} - known:
+        return f"filter {', '.join(sorted(strange))}"
+    if wanted.resource_type in (*_INSTANCES, *_BY_TAG):
+        return ""
+    return f"{wanted.resource_type} is not found by tags"
+
+
 def _found(client: Aws, access: Access, wanted: FisTarget) -> tuple[dict[str, Target], str]:
     """The population by ARN; or why only FIS can tell."""
     kind = wanted.resource_type
+    if why := only_fis(wanted):
+        return {}, why
     if wanted.resource_arns and not wanted.filters:
         return {arn: _target(kind, arn) for arn in wanted.resource_arns}, ""
-    if wanted.parameters:
-        return {}, "its parameters are for FIS to read"
-    if kind in _INSTANCES and not (strange := {f.path for f in wanted.filters} - _PATHS.keys()):
+    if kind in _INSTANCES:
         return _instances(client, access, wanted), ""
-    if wanted.filters:
-        paths = strange if kind in _INSTANCES else {one.path for one in wanted.filters}
-        return {}, f"filter {', '.join(sorted(paths))}"
-    if kind not in _BY_TAG:
-        return {}, f"{kind} is not found by tags"
     listed = client.pages(
         access, "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList",
         TagFilters=[{"Key": k, "Values": [v]} for k, v in sorted(wanted.resource_tags.items())],
