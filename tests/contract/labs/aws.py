@@ -549,7 +549,16 @@ class FisOfAnAdapterLab(InstancesLab):
 
 
 class FisInlineOfAnAdapterLab(FisOfAnAdapterLab):
-    """The same, given inline."""
+    """The same, given inline: the default run looks only whether it takes effect."""
+
+    long = (
+        "a_failure_at_any_call_can_be_reverted",
+        "a_sweep_finds_it",
+        "another_process_can_revert",
+        "injecting_twice_is_once",
+        "it_ends_though_the_runner_is_killed",
+        "reverting_twice_is_once",
+    )
 
     def arguments(self) -> dict[str, JSON]:
         return {"with": {"inline": self.template}}

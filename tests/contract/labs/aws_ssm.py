@@ -192,8 +192,14 @@ class ShellsLab(InstancesLab):
     """Two of three instances. The tag is not in the snapshot: at a deadline only it is left."""
 
     settles = 8.0
-    long: tuple[str, ...] = ("a_failure_at_any_call_can_be_reverted",)
-    """Half a minute each: what calls is the same for all, so the default run tries one of them."""
+    long: tuple[str, ...] = (
+        "a_failure_at_any_call_can_be_reverted",
+        "a_sweep_finds_it",
+        "another_process_can_revert",
+        "injecting_twice_is_once",
+        "reverting_twice_is_once",
+    )
+    """What calls is the same for all and takes its time: the default run tries one of them."""
 
     def build(self, cleanup: contextlib.ExitStack) -> None:
         with_shells(cleanup)
