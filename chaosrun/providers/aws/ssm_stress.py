@@ -34,7 +34,8 @@ wait
 """
 # A process that has ended meanwhile is a file that is gone: cat goes on, awk would not.
 _SEEN = """
-cat /proc/[0-9]*/stat 2>/dev/null | awk -v group="$RUN_PID" -v memory={memory} -v page="$(getconf PAGESIZE)" '
+cat /proc/[0-9]*/stat 2>/dev/null |
+  awk -v group="$RUN_PID" -v memory={memory} -v page="$(getconf PAGESIZE)" '
   {{ sub(/.*[)] /, ""); if ($3 == group && $1 != "Z") {{ n++; ticks += $12 + $13; pages += $22 }} }}
   END {{
     printf "%d processes, %.1f s of processor, %d MiB", n, ticks / 100, pages * page / 1048576
