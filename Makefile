@@ -1,7 +1,7 @@
 # The project's habits; `make help` lists them. All of them need only Python >= 3.11.
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types imports schemas schemas-check readme readme-check \
-  kills simulate-long uml bench lock changelog image bare clean run dev
+  kills simulate-long aws-long uml bench lock changelog image bare clean run dev
 
 BIN := .venv/bin
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chaosrun
@@ -59,6 +59,9 @@ simulate-long: dev ## The long lane of the simulator
 
 uml: dev ## As root: all that is tested of netem, in a kernel that has it (User-Mode Linux)
 	$(BIN)/python -m pytest -m uml tests/mechanisms $(ARGS)
+
+aws-long: dev ## The long lane of AWS: every experiment as a user with exactly its policy, and more
+	$(BIN)/python -m pytest -m long tests/providers/aws tests/contract $(ARGS)
 
 bench: dev ## Measure against the peers, and write the README's table; ARGS=name chooses
 	$(BIN)/python -m bench $(ARGS)

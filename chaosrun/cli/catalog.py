@@ -112,7 +112,7 @@ def described(kind: str, name: str) -> Described:
         result=fields(found.Result) if issubclass(found, Probe) else (),
         reversal=str(fault.reversal) if fault else "",
         expiry=str(fault.expiry) if fault else "",
-        permissions=fault.permissions if fault else (),
+        permissions=found.permissions,
         example=example(kind, name, found),
     )
 

@@ -62,7 +62,11 @@ def _hash() -> str:
 
 def _go() -> str:
     """The newest Go there is. Raises Missing."""
-    places = [shutil.which("go"), "/usr/local/go/bin/go", *sorted(Path("/usr/lib").glob("go-*/bin/go"))]
+    places = [
+        shutil.which("go"),
+        "/usr/local/go/bin/go",
+        *sorted(Path("/usr/lib").glob("go-*/bin/go")),
+    ]
     for place in places:
         if place and Path(place).exists():
             said = subprocess.run([place, "version"], capture_output=True, text=True, timeout=30)

@@ -75,9 +75,7 @@ class Cluster:
             archives[-1].write_bytes(made())
         with ThreadPoolExecutor(NODES) as pool:
             jobs = [(number, archive) for archive in archives for number in numbers]
-            for _ in pool.map(
-                lambda job: nodes.import_image(self.directory, job[0], job[1]), jobs
-            ):
+            for _ in pool.map(lambda job: nodes.import_image(self.directory, job[0], job[1]), jobs):
                 pass
         for archive in archives:
             archive.unlink()
@@ -126,7 +124,9 @@ class Cluster:
         end = time.monotonic() + seconds
         while not look():
             if time.monotonic() > end:
-                logs = "\n".join(f"--- {name}\n{self.parts.log(name)}" for name in self.parts.notes())
+                logs = "\n".join(
+                    f"--- {name}\n{self.parts.log(name)}" for name in self.parts.notes()
+                )
                 raise RuntimeError(f"waited in vain: {said}\n{logs}")
             time.sleep(0.1)
 

@@ -35,7 +35,11 @@ def secrets(directory: Path, nodes: list[str]) -> None:
     subprocess.run(
         ["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True, timeout=60
     )
-    users = {ADMIN: "system:masters", "controllers": "system:masters", "scheduler": "system:masters"}
+    users = {
+        ADMIN: "system:masters",
+        "controllers": "system:masters",
+        "scheduler": "system:masters",
+    }
     users |= {f"system:node:{node}": "system:nodes" for node in nodes}
     users["proxy"] = "system:masters"
     rows = [f'{token_of(user)},{user},{user},"{group}"' for user, group in users.items()]

@@ -63,7 +63,10 @@ def left() -> list[str]:
 
 def inside(space: str, *words: str) -> None:
     subprocess.run(
-        ["nsenter", f"--net=/run/netns/{space}", *words], check=True, capture_output=True, timeout=10
+        ["nsenter", f"--net=/run/netns/{space}", *words],
+        check=True,
+        capture_output=True,
+        timeout=10,
     )
 
 

@@ -134,7 +134,10 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
     for hierarchy in _hierarchies():
         (hierarchy / CGROUP.strip("/") / name_of(number)).mkdir(parents=True, exist_ok=True)
         if hierarchy.name == "cpuset":  # a new one of these is empty, and nothing may run in it
-            for group in (hierarchy / CGROUP.strip("/"), hierarchy / CGROUP.strip("/") / name_of(number)):
+            for group in (
+                hierarchy / CGROUP.strip("/"),
+                hierarchy / CGROUP.strip("/") / name_of(number),
+            ):
                 for setting in ("cpuset.cpus", "cpuset.mems"):
                     (group / setting).write_text((hierarchy / setting).read_text())
 

@@ -9,10 +9,18 @@ from chaosrun.testing.contract import Promise
 from tests.contract.labs import all_labs
 
 LABS = all_labs()
+ALL = [
+    pytest.param(
+        lab, promise,
+        id=f"{lab.fault}:{lab.__name__}-{promise.__name__}",
+        marks=[pytest.mark.long] if promise.__name__ in getattr(lab, "long", ()) else [],
+    )
+    for lab in LABS
+    for promise in PROMISES
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-@pytest.mark.parametrize("lab", LABS, ids=lambda lab: f"{lab.fault}:{lab.__name__}")
+@pytest.mark.parametrize(("lab", "promise"), ALL)
 def test_the_fault_keeps_its_promise(lab: type[Lab], promise: Promise) -> None:
     check(promise, lab)
 

@@ -27,12 +27,16 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure")
 _BUSY = ("DependencyViolation", "ResourceInUse", "ResourceConflict", "ScalingActivityInProgress",
          "ResourceContention", "IncorrectInstanceState", "InvalidDBClusterState",
-         "InvalidDBInstanceState")  # fmt: skip
+         "InvalidDBInstanceState", "PreconditionFailed")  # fmt: skip
 _CREDENTIALS = "give a profile or a role, or set AWS_PROFILE"
 
 
 class NotFound(Refused):
     """What was named does not exist there."""
+
+
+class Denied(Refused):
+    """AWS does not allow it to whoever acts."""
 
 
 class Aws:
@@ -259,7 +263,7 @@ def _of_answer(response: dict[str, Any], service: str, operation: str) -> Chaosr
     if code.startswith(_THROTTLED):
         return Transient(said)
     if code in _DENIED:
-        return Refused(said, hint="`chaosrun permissions` lists the rights it takes")
+        return Denied(said, hint="`chaosrun permissions` lists the rights it takes")
     if "NotFound" in code or code == "ResourceNotFoundException":
         return NotFound(said)
     if code.startswith(_BUSY):

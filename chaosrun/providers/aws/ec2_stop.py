@@ -62,6 +62,11 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
         if role and not has_reference(role) and not _ROLE.fullmatch(role):
             raise ValueError(f"{role!r} is not the ARN of a role")
 
+    def needs(self) -> tuple[Permission, ...]:
+        if self.restart_role:
+            return self.permissions
+        return tuple(each for each in self.permissions if each.action not in restarts.RIGHTS)
+
     def plan(self, client: Aws, rng: random.Random) -> Hold:
         access = client.settle(self.target.access())
         chosen = self.target.choose(client, access, rng)
@@ -73,13 +78,11 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
         chosen.refuse_protected(client, access, "disableApiStop", "stop")
         client.dry_run(access, "ec2", "stop_instances", InstanceIds=chosen.ids)
         client.dry_run(access, "ec2", "start_instances", InstanceIds=chosen.ids)
-        way_back, expiry, used = "chaosrun starts them again", Expiry.RUNNER, self.permissions
+        way_back, expiry = "chaosrun starts them again", Expiry.RUNNER
         if self.restart_role:
             access.named(self.restart_role)  # of this account
             way_back += "; if it is gone, a schedule of EventBridge does"
             expiry = Expiry.TARGET
-        else:
-            used = tuple(each for each in used if each.action not in restarts.RIGHTS)
         return Hold(
             fault=self.name,
             targets=chosen.targets,
@@ -90,7 +93,7 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
             way_back=way_back,
             mechanism="StopInstances",
             expiry=expiry,
-            used=used,
+            used=self.needs(),
         )
 
     @classmethod

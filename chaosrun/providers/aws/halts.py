@@ -12,6 +12,7 @@ from msgspec import Meta
 from chaosrun.halting import Every, HaltSource, Switch, Timeout, said
 from chaosrun.providers.aws.access import Access
 from chaosrun.providers.aws.client import Aws
+from chaosrun.providers.aws.fis_lever import DEFAULT, lever
 from chaosrun.units import JSON, Duration
 
 
@@ -44,15 +45,10 @@ class FisLever(Access, HaltSource[Aws], frozen=True, kw_only=True):
     name: ClassVar[str] = "aws.fis-lever"
     example: ClassVar[dict[str, JSON]] = {"region": "eu-west-1"}
 
-    lever: Annotated[str, Meta(description="The id of the lever; an account has one")] = "default"
+    lever: Annotated[str, Meta(description="The id of the lever; an account has one")] = DEFAULT
     every: Every = Duration(5)
     timeout: Timeout = Duration(15)
 
     def read(self, client: Aws) -> Switch:
-        access = client.settle(self.access())
-        state = client.call(access, "fis", "get_safety_lever", id=self.lever)["safetyLever"][
-            "state"
-        ]
-        status, reason = state["status"], state.get("reason", "")
-        why = f": {reason}" if reason else ""
-        return Switch(status != "disengaged", f"the safety lever is {status}{why}")
+        engaged, said = lever(client, client.settle(self.access()), self.lever)
+        return Switch(engaged, said)

@@ -31,7 +31,7 @@ _ON_EC2 = (
     ("describe_network_acls", "NetworkAcls", "NetworkAclId"),
     ("describe_route_tables", "RouteTables", "RouteTableId"),
 )
-_BY_TAGGING_API = ["elasticloadbalancing:targetgroup", "lambda:function"]
+_BY_TAGGING_API = ["dynamodb:table", "elasticloadbalancing:targetgroup", "lambda:function"]
 Tags = Mapping[str, str]
 
 
@@ -162,3 +162,6 @@ def _of_others(client: Aws, access: Access) -> Iterator[tuple[Tags, str]]:
         TagFilters=[{"Key": MARK_KEY}], ResourceTypeFilters=_BY_TAGGING_API,
     ):  # fmt: skip
         yield _plain(one["Tags"]), one["ResourceARN"]
+    for one in client.pages(access, "fis", "list_experiment_templates", "experimentTemplates"):
+        if MARK_KEY in one.get("tags", {}):
+            yield one["tags"], one["arn"]

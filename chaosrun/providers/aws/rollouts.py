@@ -21,6 +21,9 @@ from chaosrun.providers.aws.looking import AwsGate
 from chaosrun.providers.aws.services import service_named
 from chaosrun.units import JSON
 
+_OF_GROUPS = ("autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeInstanceRefreshes")
+_OF_SERVICES = ("ecs:DescribeServices",)
+_OF_DEPLOYMENTS = ("codedeploy:ListDeployments",)
 _UNDER_WAY = ["Created", "Queued", "InProgress", "Baking", "Ready"]
 
 
@@ -43,10 +46,7 @@ class RolloutComplete(AwsGate, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "aws.rollout-complete"
     permissions: ClassVar[tuple[Permission, ...]] = iam(
-        "autoscaling:DescribeAutoScalingGroups",
-        "autoscaling:DescribeInstanceRefreshes",
-        "codedeploy:ListDeployments",
-        "ecs:DescribeServices",
+        *_OF_GROUPS, *_OF_SERVICES, *_OF_DEPLOYMENTS
     )
     example: ClassVar[dict[str, JSON]] = {
         "groups": ["checkout"],
@@ -66,6 +66,16 @@ class RolloutComplete(AwsGate, frozen=True, kw_only=True):
         super().__post_init__()
         if not (self.groups or self.services or self.deployments):
             raise ValueError("say which: groups, services or deployments")
+
+    def needs(self) -> tuple[Permission, ...]:
+        wanted: list[str] = []
+        if self.groups:
+            wanted += _OF_GROUPS
+        if self.services:
+            wanted += _OF_SERVICES
+        if self.deployments:
+            wanted += _OF_DEPLOYMENTS
+        return iam(*wanted)
 
     def ask(self, client: Aws, access: Access) -> Measured:
         found = [

@@ -12,13 +12,17 @@ import io
 import json
 import logging
 import os
+import subprocess
 import sys
+import tempfile
 import urllib.request
 import zipfile
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from chaosrun.lab import moto_gaps
+from chaosrun.lab.aws import gaps
+from chaosrun.providers.aws import layer as layer_files
 from chaosrun.providers.aws import marks
 from chaosrun.testing import BrokenPromise, Lab
 from chaosrun.units import JSON
@@ -30,11 +34,12 @@ _PREFIXES = {"monitoring": "cloudwatch", "tagging": "tag"}
 
 @functools.cache
 def endpoint() -> str:
-    """A server of moto's in this process, for as long as it lives."""
+    """A server of moto's in this process, for as long as it lives, with its gaps filled."""
     from moto.server import ThreadedMotoServer
 
+    gaps.fill()
+
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-    moto_gaps.fill()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -662,7 +667,183 @@ class CacheFailoverInClusterModeLab(CacheFailoverThatMotoLacksLab):
     more = {"ClusterMode": "enabled", "NumNodeGroups": 3, "ReplicasPerNodeGroup": 1}
 
 
+class ProvisionedTableLab(AwsLab):
+    """A table with capacity units. moto keeps the number, and does not throttle."""
+
+    fault = "aws.dynamodb-throttle"
+    mode: dict[str, Any] = {
+        "BillingMode": "PROVISIONED",
+        "ProvisionedThroughput": {"ReadCapacityUnits": 40, "WriteCapacityUnits": 20},
+    }
+
+    def made(self) -> None:
+        self.arn = self.service("dynamodb").create_table(
+            TableName="shop",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            **self.mode,
+        )["TableDescription"]["TableArn"]
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"table": "shop"}, "with": {"read": 2, "write": 30}}
+
+    def snapshot(self) -> JSON:
+        table = self.service("dynamodb").describe_table(TableName="shop")["Table"]
+        given = table["ProvisionedThroughput"]
+        most = table.get("OnDemandThroughput", {})
+        tags = self.service("dynamodb").list_tags_of_resource(ResourceArn=self.arn)["Tags"]
+        return {
+            "provisioned": [given["ReadCapacityUnits"], given["WriteCapacityUnits"]],
+            "most": [most.get(f"Max{way}RequestUnits", -1) for way in ("Read", "Write")],
+            "tags": {tag["Key"]: tag["Value"] for tag in tags},  # moto keeps one twice
+        }
+
+
+class TableOnDemandOfAnAdapterLab(ProvisionedTableLab):
+    """A table without a maximum. Moto does not keep one: our adapter in it does."""
+
+    mode = {"BillingMode": "PAY_PER_REQUEST"}
+
+
+class FisOfAnAdapterLab(InstancesLab):
+    """A template that stops one of three. Moto runs nothing: our adapter in it stops and starts."""
+
+    fault = "aws.fis"
+    action = "aws:ec2:stop-instances"
+    parameters: dict[str, str] = {"startInstancesAfterDuration": "PT10M"}
+
+    def made(self) -> None:
+        super().made()
+        one = {
+            "resourceType": "aws:ec2:instance",
+            "resourceTags": {"app": self.app},
+            "filters": [{"path": "State.Name", "values": ["running"]}],
+            "selectionMode": "COUNT(2)",
+        }
+        self.template = {
+            "description": "two of the shop",
+            "targets": {"shop": one},
+            "actions": {
+                "stop": {
+                    "actionId": self.action,
+                    "parameters": self.parameters,
+                    "targets": {"Instances": "shop"},
+                }
+            },
+            "stopConditions": [{"source": "none"}],
+            "roleArn": f"arn:aws:iam::{ACCOUNT}:role/fis",
+        }
+        made = self.service("fis").create_experiment_template(**self.template)
+        self.id = made["experimentTemplate"]["id"]
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"template": self.id}}
+
+    def snapshot(self) -> JSON:
+        fis = self.service("fis")
+        return {
+            **super().snapshot(),
+            "templates": len(fis.list_experiment_templates()["experimentTemplates"]),
+            "running": [
+                one["state"]["status"]
+                for one in fis.list_experiments()["experiments"]
+                if one["state"]["status"] == "running"
+            ],
+        }
+
+
+class FisInlineOfAnAdapterLab(FisOfAnAdapterLab):
+    """The same, given inline: the default run looks only whether it takes effect."""
+
+    long = (
+        "a_failure_at_any_call_can_be_reverted",
+        "a_sweep_finds_it",
+        "another_process_can_revert",
+        "injecting_twice_is_once",
+        "it_ends_though_the_runner_is_killed",
+        "reverting_twice_is_once",
+    )
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"with": {"inline": self.template}}
+
+
+class FisIrreversibleOfAnAdapterLab(FisOfAnAdapterLab):
+    """A template that terminates. Moto runs nothing, nor does our adapter, but FIS' states are."""
+
+    fault = "aws.fis-irreversible"
+    action = "aws:ec2:terminate-instances"
+    parameters: dict[str, str] = {}
+
+
+BOOTSTRAP = """
+import importlib, json, os, sys
+module, _, name = os.environ["_HANDLER"].rpartition(".")
+try:
+    print(json.dumps(getattr(importlib.import_module(module), name)({"n": 7}, None)))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+"""What Lambda's own does, in short."""
+
+
+def invoked(task: Path, environment: dict[str, str]) -> str:
+    """What a function answers, started as Lambda starts it with our layer in /opt."""
+    layer = Path(layer_files.__file__).parent
+    done = subprocess.run(
+        [str(layer / "chaosrun-wrapper"), sys.executable, "-c", BOOTSTRAP],
+        env={
+            "PATH": os.environ["PATH"], "_HANDLER": "code.handle", **environment,
+            "PYTHONPATH": f"{layer / 'python'}:{task}",
+        },
+        capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    return (done.stdout or done.stderr[-500:]).strip()
+
+
+class InjectOfAFunctionThatIsStartedHereLab(ThrottleOfAFunctionThatMotoStillAnswersLab):
+    """A function with our layer. Moto keeps its environment; it is started here, as by Lambda."""
+
+    fault = "aws.lambda-inject"
+
+    def build(self, cleanup: contextlib.ExitStack) -> None:
+        self.task = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
+        (self.task / "code.py").write_text("def handle(event, context): return event['n'] * 6")
+        super().build(cleanup)
+
+    def made(self) -> None:
+        super().made()
+        lambda_ = self.service("lambda")
+        published = lambda_.publish_layer_version(
+            LayerName="chaosrun", Content={"ZipFile": layer_files.zipped()}
+        )
+        lambda_.update_function_configuration(
+            FunctionName="shop", Layers=[published["LayerVersionArn"]],
+            Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": layer_files.WRAPPER, "A": "1"}},
+        )  # fmt: skip
+
+    def arguments(self) -> dict[str, JSON]:
+        return {"target": {"function": "shop"}, "with": {"error": "as was asked"}}
+
+    def variables(self) -> dict[str, str]:
+        found = self.service("lambda").get_function_configuration(FunctionName="shop")
+        variables: dict[str, str] = found["Environment"]["Variables"]
+        return variables
+
+    def snapshot(self) -> JSON:
+        """What it answers. Past its deadline the switch may be there, and switches nothing."""
+        variables = self.variables()
+        answer = invoked(self.task, variables)
+        return {"answer": answer, "others": {**variables, layer_files.SWITCH: ""}}
+
+
 LABS: list[type[Lab]] = [
+    InjectOfAFunctionThatIsStartedHereLab,
+    FisOfAnAdapterLab,
+    FisInlineOfAnAdapterLab,
+    FisIrreversibleOfAnAdapterLab,
+    ProvisionedTableLab,
+    TableOnDemandOfAnAdapterLab,
     StopLab,
     StopWithAScheduleThatMotoNeverFiresLab,
     TerminateLab,

@@ -16,6 +16,7 @@ import pytest
 
 from chaosrun import discovery
 from chaosrun.events import Verdict
+from chaosrun.providers.aws import layer
 from chaosrun.verdicts import exit_code
 from tests.contract.labs.aws import (
     REGION,
@@ -26,6 +27,7 @@ from tests.contract.labs.aws import (
     GroupLab,
     InstancesLab,
     NodegroupThatMotoHasNoNodesForLab,
+    ProvisionedTableLab,
     RebootOfADatabaseThatMotoIgnoresLab,
     RouteLab,
     TasksThatMotoDoesNotReplaceLab,
@@ -33,6 +35,7 @@ from tests.contract.labs.aws import (
     ZoneLab,
     _outside,
 )
+from tests.contract.labs.aws_ssm import SHELLS, enter_namespace, with_shells
 
 FILES = sorted(Path("experiments/aws").glob("*.yaml"))
 
@@ -42,6 +45,11 @@ class Shop(AwsLab):
 
     fault = "aws.ec2-stop"
 
+    def build(self, cleanup: contextlib.ExitStack) -> None:
+        with_shells(cleanup)
+        SHELLS.inside = enter_namespace(cleanup)
+        super().build(cleanup)
+
     def made(self) -> None:
         self.parts: list[Any] = []
         self.given: dict[str, str] = {"zone": f"{REGION}a", "hold": "1s"}
@@ -49,12 +57,14 @@ class Shop(AwsLab):
             BalancedLab, FailoverLab, GroupLab, InstancesLab, RouteLab, ZoneLab,
             TriggerLab, TasksThatMotoDoesNotReplaceLab, NodegroupThatMotoHasNoNodesForLab,
             RebootOfADatabaseThatMotoIgnoresLab, CacheFailoverThatMotoLacksLab,
+            ProvisionedTableLab,
         ):  # fmt: skip
             part = kind()
             part.made()
             self.parts.append(part)
             for name in ("vpc", "table"):
                 self.given[name] = getattr(part, name, self.given.get(name, ""))
+        self.more_of_the_shop()
         cloudwatch = _outside("cloudwatch")
         cloudwatch.put_metric_alarm(
             AlarmName="shop-errors", Namespace="Shop", MetricName="Errors", Statistic="Sum",
@@ -62,6 +72,30 @@ class Shop(AwsLab):
             ComparisonOperator="GreaterThanThreshold",
         )  # fmt: skip
         cloudwatch.set_alarm_state(AlarmName="shop-errors", StateValue="OK", StateReason="quiet")
+
+    def more_of_the_shop(self) -> None:
+        """A volume, a Spot instance, and our layer in the function."""
+        lambda_ = _outside("lambda")
+        published = lambda_.publish_layer_version(
+            LayerName="chaosrun", Content={"ZipFile": layer.zipped()}
+        )
+        lambda_.update_function_configuration(
+            FunctionName="shop", Layers=[published["LayerVersionArn"]],
+            Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": layer.WRAPPER}},
+        )  # fmt: skip
+        ec2 = _outside("ec2")
+        tags = [{"Key": "app", "Value": "shop"}]
+        ec2.create_volume(
+            AvailabilityZone=f"{REGION}a", Size=8,
+            TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+        )  # fmt: skip
+        ec2.run_instances(
+            ImageId="ami-12c6146b", MinCount=1, MaxCount=1,
+            InstanceMarketOptions={"MarketType": "spot"},
+            TagSpecifications=[
+                {"ResourceType": "instance", "Tags": [{"Key": "app", "Value": "batch"}]}
+            ],
+        )  # fmt: skip
 
     def snapshot(self) -> list[Any]:
         return [part.snapshot() for part in self.parts]

@@ -1,9 +1,4 @@
-"""What moto's AWS lacks or only pretends, filled in: enough for our faults to be seen.
-
-Law: nothing here decides for a fault. Each gap is filled with what AWS documents, on moto's own
-objects, so that its server answers over HTTP and forgets it all on a reset. What only moto
-itself lacks is here; a test or lab that rests on it says so in its name.
-"""
+"""What AWS replaces or restarts by itself, and moto does not. Nothing of AWS is touched."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ from typing import Any
 
 @functools.cache
 def fill() -> None:
-    """Fill the gaps, once in a process: before or after its server started."""
+    """Fill them, once in a process."""
     _instance_refreshes()
     _scaling_activities()
     _consoles()
