@@ -1,7 +1,8 @@
 # The project's habits; `make help` lists them. All of them need only Python >= 3.11.
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types imports schemas schemas-check readme readme-check \
-  kills simulate-long aws-long uml bench lock changelog image bare clean run dev
+  kills docker simulate-long aws-long uml bench lock changelog image bare clean run dev \
+  cluster cluster-down cluster-kubeconfig
 
 BIN := .venv/bin
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chaosrun
@@ -54,6 +55,9 @@ readme-check: dev ## Fail when the README's tables are not what the code says
 kills: dev ## The long lane of real kills: hundreds of runs killed at random moments
 	CHAOSRUN_KILLS=$${CHAOSRUN_KILLS:-400} $(BIN)/python -m pytest -m kills $(ARGS)
 
+docker: dev ## The long lane of containers: every promise of every fault of provider docker
+	$(BIN)/python -m pytest -m "long or not long" tests/contract/test_faults.py -k "docker and not host" $(ARGS)
+
 simulate-long: dev ## The long lane of the simulator
 	$(BIN)/python -m pytest -m long tests/simulation $(ARGS)
 
@@ -61,7 +65,16 @@ uml: dev ## As root: all that is tested of netem, in a kernel that has it (User-
 	$(BIN)/python -m pytest -m uml tests/mechanisms $(ARGS)
 
 aws-long: dev ## The long lane of AWS: every experiment as a user with exactly its policy, and more
-	$(BIN)/python -m pytest -m long tests/providers/aws tests/contract $(ARGS)
+	$(BIN)/python -m pytest -m long -k aws tests/providers/aws tests/contract $(ARGS)
+
+cluster: dev ## As root: start a real Kubernetes on this machine, three nodes; tests then use it
+	$(BIN)/python -m tests.cluster up
+
+cluster-down: dev ## End it, and all that it made
+	$(BIN)/python -m tests.cluster down
+
+cluster-kubeconfig: dev ## Print where its kubeconfig is
+	@$(BIN)/python -m tests.cluster kubeconfig
 
 bench: dev ## Measure against the peers, and write the README's table; ARGS=name chooses
 	$(BIN)/python -m bench $(ARGS)

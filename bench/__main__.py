@@ -12,6 +12,7 @@ from bench.results import Aim, Row
 BENCHMARKS = {
     "startup": "bench.startup",
     "abort": "bench.abort",
+    "halt": "bench.halt",
     "thousand": "bench.thousand",
     "http-probe": "bench.http_probe",
     "engine": "bench.engine",

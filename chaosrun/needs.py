@@ -5,7 +5,7 @@ Law: nothing is read from any target to tell them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from chaosrun import arguments, discovery
@@ -21,16 +21,7 @@ def needed(spec: ExperimentSpec) -> tuple[Need, ...]:
         for by, uses, written, rights in _all(spec)
         for right in rights
     ]
-    return tuple(sorted(found, key=_order))
-
-
-def by_right(needs: Iterable[Need]) -> dict[Permission, list[str]]:
-    """Each right once, with the names of what needs it."""
-    found: dict[Permission, list[str]] = {}
-    for need in needs:
-        if need.by not in (names := found.setdefault(need.permission, [])):
-            names.append(need.by)
-    return found
+    return tuple(sorted(found, key=lambda need: need.permission.order))
 
 
 def _all(
@@ -46,8 +37,3 @@ def _all(
     for gate in spec.gates:
         ((name, given),) = gate.items()
         yield name, name, given, arguments.gate_of(name, given).needs()
-
-
-def _order(need: Need) -> tuple[str, str, str, str]:
-    right = need.permission
-    return right.system, right.resource, right.action, right.scope

@@ -137,10 +137,11 @@ class Performer:
         """Measure these policies for that run."""
         with self._lock:
             self._policies[run] = policies
-        self._switches.watch(policies.halts())
+        self._switches.watch(run, policies.halts())
 
     def forget(self, run: str) -> None:
         """Drop what was kept for a run that has ended: its secrets above all."""
+        self._switches.forget(run)
         with self._lock:
             self._secrets.pop(run, None)
             self._policies.pop(run, None)

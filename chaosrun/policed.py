@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from chaosrun import events as e
 from chaosrun.journal import Journal
 from chaosrun.policy.actor import Actor
-from chaosrun.policy.evaluate import Evaluated, claims_looked_at, evaluate
 from chaosrun.policy.policies import Policies
-from chaosrun.policy.rule import Asked
 from chaosrun.run import Run
+
+if TYPE_CHECKING:  # rules take long to import, and most runs are under no policy
+    from chaosrun.policy.evaluate import Evaluated
 
 
 class Under(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,9 @@ def ask_policies(
 
     Raises JournalUnavailable: then nothing is known, and nothing may be injected.
     """
+    from chaosrun.policy.evaluate import claims_looked_at, evaluate  # as above
+    from chaosrun.policy.rule import Asked
+
     started = run.started
     assert started is not None, "a run starts with Started"
     asked = Asked(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any
 
@@ -105,14 +105,26 @@ class Switches:
         self._journal = journal
         self._clock = clock
         self._lock = Lock()
+        self._wanted: dict[str, Sequence[Demanded]] = {}
         self.sources: list[Source] = []
 
-    def watch(self, demanded: Iterable[Demanded]) -> None:
-        """Read these sources, too, from now on."""
+    def watch(self, run: str, demanded: Sequence[Demanded]) -> None:
+        """Read these sources, too, for as long as the run goes on; they halt every run."""
         with self._lock:
+            self._wanted[run] = demanded
             known = [source.demanded for source in self.sources]
             new = [one for one in demanded if one not in known]
             self.sources += [Source(one, self._clock) for one in new]
+
+    def forget(self, run: str) -> None:
+        """The run has ended: sources that no other one is under are not read any longer."""
+        with self._lock:
+            self._wanted.pop(run, None)
+            wanted = [one for demanded in self._wanted.values() for one in demanded]
+            gone = [source for source in self.sources if source.demanded not in wanted]
+            self.sources = [source for source in self.sources if source not in gone]
+        for source in gone:
+            source.close()
 
     def on(self) -> Halt | None:
         """The first switch that is on, looked at now. Raises JournalUnavailable."""

@@ -8,15 +8,16 @@ failure unless its reason is one of `ALLOWED_SKIPS`.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-ALLOWED_SKIPS = ("needs a mount namespace",)
+ALLOWED_SKIPS = ("needs a mount namespace", "a Kubernetes cluster: needs Go")
 """How the reason of a skip begins that even the checking machine may have: it may be a container
-without the right to mount, which nothing can install."""
+without the right to mount, which nothing can install; and Debian has no Go that is new enough."""
 
 # How long one example takes says nothing on a machine that does other things too.
 settings.register_profile("chaosrun", deadline=None, print_blob=True)
@@ -29,6 +30,14 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CHAOSRUN_JOURNAL", raising=False)
     monkeypatch.delenv("CHAOSRUN_STATE_DIR", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
+
+
+def pytest_sessionfinish() -> None:
+    """The cluster that a test has started goes, and nothing of it stays."""
+    session = sys.modules.get("tests.cluster.session")
+    if session is not None:
+        left = session.finish()
+        assert not left, f"the cluster has left behind: {left}"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,6 +27,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -177,9 +178,12 @@ class DockerEngine:
         return sorted(found)
 
     def remove(self, *containers: str) -> None:
-        for container in containers:
-            with contextlib.suppress(EngineError):  # it is gone already
-                self.raw("DELETE", f"/containers/{container}", force="true", v="true")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self._remove, containers))
+
+    def _remove(self, container: str) -> None:
+        with contextlib.suppress(EngineError):  # it is gone already
+            self.raw("DELETE", f"/containers/{container}", force="true", v="true")
 
     def remove_network(self, name: str) -> None:
         with contextlib.suppress(EngineError):
@@ -213,8 +217,9 @@ class DockerEngine:
     def clean(self) -> None:
         """Remove all that this session made."""
         mine = json.dumps({"label": [f"{LABEL}={self.session}"]})
-        for each in self.ask("GET", "/containers/json", all="true", filters=mine):
-            self.remove(each["Id"])
+        found = self.ask("GET", "/containers/json", all="true", filters=mine)
+        for each in found:  # one by one: at the end of Python no thread can be started
+            self._remove(each["Id"])
         for each in self.ask("GET", "/networks", filters=mine):
             self.remove_network(each["Id"])
 
@@ -222,6 +227,15 @@ class DockerEngine:
         self.clean()
         with contextlib.suppress(EngineError):
             self.raw("DELETE", f"/images/{quote(IMAGE, safe='')}", force="true")
+
+
+_BEFORE = """
+set -e
+ip link set lo up
+mkdir -p /etc/docker
+mount -t tmpfs none /etc/docker # this machine's settings and its key are not ours
+exec "$@"
+"""
 
 
 class OwnEngine(DockerEngine):
@@ -243,7 +257,7 @@ class OwnEngine(DockerEngine):
     def _start(self) -> subprocess.Popen[bytes]:
         words = [
             "unshare", "--net", "--mount", "--propagation", "private", "--",
-            "sh", "-c", 'ip link set lo up; exec "$@"', "dockerd", "dockerd",
+            "sh", "-c", _BEFORE, "dockerd", "dockerd",
             "--data-root", str(self._root / "data"), "--exec-root", str(self._root / "exec"),
             "--pidfile", str(self._root / "pid"), "--host", self.url,
             "--iptables=false", "--ip6tables=false", "--userland-proxy=false",
@@ -291,16 +305,23 @@ class OwnEngine(DockerEngine):
             self.clean()
         self._daemon.send_signal(signal.SIGTERM)
         try:
-            self._daemon.wait(20)
+            self._daemon.wait(60)
         except subprocess.TimeoutExpired:
             self._daemon.kill()
             self._daemon.wait()
         subprocess.run(["ip", "link", "del", self._veth], stderr=subprocess.DEVNULL, check=False)
-        for directory in (_CGROUPS, *_CGROUPS.iterdir()):
-            mine = directory / self.cgroups().lstrip("/")
+        until = time.monotonic() + 10
+        while self._left() and time.monotonic() < until:  # what was killed takes a moment to go
+            time.sleep(0.05)
+
+    def _left(self) -> bool:
+        """Remove our control groups and files; whether some are left."""
+        found = [each / self.cgroups().lstrip("/") for each in (_CGROUPS, *_CGROUPS.iterdir())]
+        for group in found:
             with contextlib.suppress(OSError):
-                mine.rmdir()
+                group.rmdir()
         shutil.rmtree(self._root, ignore_errors=True)
+        return self._root.exists() or any(group.exists() for group in found)
 
 
 @functools.cache

@@ -46,10 +46,10 @@ def verdicts() -> str:
 
 
 def providers() -> str:
-    """A row for each provider: its faults, probes and gates."""
-    rows = ["| provider | faults | probes | gates |", "|---|---|---|---|"]
+    """A row for each provider: its faults, probes, gates and halt sources."""
+    rows = ["| provider | faults | probes | gates | halt sources |", "|---|---|---|---|---|"]
     for provider in discovery.builtin_providers():
-        tables = (provider.faults, provider.probes, provider.gates)
+        tables = (provider.faults, provider.probes, provider.gates, provider.halts)
         if any(tables):
             cells = " | ".join(", ".join(f"`{name}`" for name in sorted(t)) for t in tables)
             rows.append(f"| {provider.name} | {cells} |")

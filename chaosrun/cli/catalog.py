@@ -1,4 +1,4 @@
-"""What the types say about a fault, a probe or a gate: its help, arguments and results.
+"""What the types say about a fault, probe, gate or halt source: its help, arguments and results.
 
 Law: nothing here is written by hand for one of them; a new fault is described by being there.
 """
@@ -16,11 +16,10 @@ from chaosrun import discovery
 from chaosrun.codec import to_plain
 from chaosrun.errors import Rejected
 from chaosrun.fault import Fault, Permission
-from chaosrun.gate import Gate
 from chaosrun.probe import Probe
 from chaosrun.units import JSON, Unit
 
-TABLES = {"fault": "faults", "probe": "probes", "gate": "gates"}
+TABLES = {"fault": "faults", "probe": "probes", "gate": "gates", "halt source": "halts"}
 
 
 class Argument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,7 +78,7 @@ def listed(kind: str) -> tuple[Listed, ...]:
 
 
 def kinds_of(name: str) -> tuple[str, ...]:
-    """Which of fault, probe and gate have that name. Raises Rejected when none has."""
+    """Which of fault, probe, gate and halt source have that name. Raises Rejected."""
     kinds = tuple(kind for kind, table in TABLES.items() if name in discovery.names(table))
     if not kinds:
         from difflib import get_close_matches
@@ -97,7 +96,7 @@ def kinds_of(name: str) -> tuple[str, ...]:
 def described(kind: str, name: str) -> Described:
     """What is known of one. Raises Rejected when there is none or its extra is missing."""
     provider = discovery.provider_of(TABLES[kind], name)
-    found: Any = getattr(discovery, kind)(name)
+    found: Any = getattr(discovery, kind.replace(" ", "_"))(name)
     summary, description = _help(found)
     arguments = fields(found)
     fault: type[Fault[Any]] | None = found if issubclass(found, Fault) else None
@@ -117,7 +116,7 @@ def described(kind: str, name: str) -> Described:
     )
 
 
-def example(kind: str, name: str, found: type[Fault[Any] | Probe[Any, Any] | Gate[Any]]) -> str:
+def example(kind: str, name: str, found: type[Any]) -> str:
     """How a person writes it, as YAML."""
     import yaml
 
@@ -132,6 +131,8 @@ def example(kind: str, name: str, found: type[Fault[Any] | Probe[Any, Any] | Gat
         case "probe":
             title = str(written.pop("name", f"{name} is well"))
             document = {"steadyState": [{"name": title, "probe": name, **written}]}
+        case "halt source":
+            document = {"halt": {"sources": [{name: written}]}}
         case _:
             document = {"gates": [{name: written.get("with", written)}]}
     text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=90)

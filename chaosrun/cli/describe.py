@@ -39,7 +39,9 @@ class _Name(click.ParamType[str]):
     """,
 )
 @click.argument("name", type=_Name())
-@click.option("--kind", type=click.Choice(["fault", "probe", "gate"]), help="Only that kind.")
+@click.option(
+    "--kind", type=click.Choice(["fault", "probe", "gate", "halt source"]), help="Only that kind."
+)
 @make.output_option()
 @click.pass_obj
 def command(console: Console, name: str, kind: str | None, output: str) -> int:
@@ -67,7 +69,9 @@ def _show(console: Console, item: Described) -> None:
     if item.description:
         console.print(f"\n{item.description}")
     _arguments(console, "target:", item.target)
-    _arguments(console, "with:" if item.kind != "gate" else "Arguments:", item.arguments)
+    _arguments(
+        console, "with:" if item.kind in ("fault", "probe") else "Arguments:", item.arguments
+    )
     result = "The result, whose names an expectation may use:"
     _arguments(console, result, item.result, inputs=False)
     if item.reversal:

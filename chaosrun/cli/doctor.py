@@ -48,6 +48,7 @@ def command(console: Console, output: str, journal_url: str | None) -> int:
         *_providers(),
         *_host(),
         *_network(),
+        *_docker(),
         *_tools(),
         *_terminal(console),
     ]
@@ -211,6 +212,25 @@ def _network() -> Iterator[Finding]:
     else:
         hint = "" if "netem" in offers.works else "netem is the module sch_netem of the kernel"
         yield Finding("ok", "network", f"faults by {offers}", hint)
+
+
+def _docker() -> Iterator[Finding]:
+    """Whether a Docker engine answers; who has none need not hear of it as of a fault."""
+    from chaosrun import discovery
+
+    provider = discovery.provider_of("faults", "docker.stop")
+    if provider.missing():
+        return
+    client = provider.client()
+    try:
+        version, url = client.version()
+    except ChaosrunError as error:
+        meant = "DOCKER_HOST" in os.environ or "DOCKER_CONTEXT" in os.environ
+        yield Finding("warn" if meant else "ok", "engine", str(error), error.hint)
+    else:
+        yield Finding("ok", "engine", f"Docker {version} answers at {url}")
+    finally:
+        client.close()
 
 
 def _tools() -> Iterator[Finding]:

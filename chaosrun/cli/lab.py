@@ -49,19 +49,56 @@ def command() -> None:
     """A small real system on loopback, to practise on: traffic, a front, replicas, a backend."""
 
 
+_on_kubernetes = click.option(
+    "--kubernetes", is_flag=True,
+    help="The shop of experiments/kubernetes, in the cluster of the current context.",
+)  # fmt: skip
+_namespace = click.option(
+    "--namespace", default="shop", show_default=True, metavar="NAME",
+    help="With --kubernetes: the shop's namespace.",
+)  # fmt: skip
+_yes = click.option("--yes", is_flag=True, help="With --kubernetes: do not ask.")
+
+
 @command.command(
     "up",
-    examples="chaosrun lab up --for 2h\nchaosrun lab up --base-port 9900\nchaosrun lab up --aws",
+    examples="""
+    chaosrun lab up --for 2h
+    chaosrun lab up --base-port 9900
+    chaosrun lab up --aws                   a world of AWS, on this machine
+    chaosrun lab up --kubernetes            in the cluster of the current context; it asks first
+    """,
 )
 @click.option("--aws", "as_aws", is_flag=True,
               help="A world of AWS to practise on, at the port 90 above the first.")  # fmt: skip
 @click.option("--base-port", type=int, default=8800, show_default=True, help="Its first port.")
 @click.option("--for", "lasts", default="1h", show_default=True, metavar="DURATION",
               help="It ends by itself after this time.")  # fmt: skip
+@_on_kubernetes
+@_namespace
+@click.option("--image", default="", metavar="NAME",
+              help="With --kubernetes: an image with python3; else python:3-alpine.")  # fmt: skip
+@_yes
 @_directory_option
 @click.pass_obj
-def up(console: Console, base_port: int, lasts: str, directory: Path | None, as_aws: bool) -> int:
+def up(
+    console: Console,
+    as_aws: bool,
+    base_port: int,
+    lasts: str,
+    kubernetes: bool,
+    namespace: str,
+    image: str,
+    yes: bool,
+    directory: Path | None,
+) -> int:
     """Start the lab and wait until all of it answers."""
+    if as_aws and kubernetes:
+        raise click.UsageError("--aws and --kubernetes are two labs: give one of them")
+    if kubernetes:
+        from chaosrun.cli.lab_on_kubernetes import deploy
+
+        return deploy(console, namespace, image, yes=yes)
     from chaosrun.lab import control
     from chaosrun.units import Duration
 
@@ -78,11 +115,20 @@ def up(console: Console, base_port: int, lasts: str, directory: Path | None, as_
     return 0
 
 
-@command.command("down", examples="chaosrun lab down")
+@command.command("down", examples="chaosrun lab down\nchaosrun lab down --kubernetes")
+@_on_kubernetes
+@_namespace
+@_yes
 @_directory_option
 @click.pass_obj
-def down(console: Console, directory: Path | None) -> int:
+def down(
+    console: Console, kubernetes: bool, namespace: str, yes: bool, directory: Path | None
+) -> int:
     """End the lab, also that of AWS, whatever is left of it."""
+    if kubernetes:
+        from chaosrun.cli.lab_on_kubernetes import remove
+
+        return remove(console, namespace, yes=yes)
     from chaosrun.lab import control
     from chaosrun.lab.aws import control as aws
 

@@ -55,7 +55,8 @@ def command(
     """
     from chaosrun.cli.reading import load
     from chaosrun.errors import Rejected
-    from chaosrun.needs import by_right, needed
+    from chaosrun.needs import needed
+    from chaosrun.rights import by_right
 
     experiment = load(file, sets, values).experiment
     needs = needed(experiment.spec)

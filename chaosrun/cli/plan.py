@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chaosrun.cli.preview import Preview, StepPreview
     from chaosrun.events import RuleMeasured
     from chaosrun.loading import Loaded
+    from chaosrun.rights import Permission
 
 _BAR = 40
 _MOST_TARGETS = 20
@@ -190,8 +191,14 @@ def _step(console: Console, step: StepPreview) -> None:
     _fact(console, "way back", f"{hold.reversal}: {clean(hold.way_back)}".rstrip(": "))
     _fact(console, "ends by", _ends(step))
     if step.permissions:
-        rights = ", ".join(f"{p.system} {p.action}" for p in step.permissions)
-        _fact(console, "needs", rights)
+        rights = dict.fromkeys(_right(each) for each in step.permissions)
+        _fact(console, "needs", ", ".join(rights))
+
+
+def _right(right: Permission) -> str:
+    """A right in short: what an action acts on, where the action does not say it."""
+    what = right.resource if right.system == "rbac" else ""
+    return " ".join(word for word in (right.system, right.action, what) if word)
 
 
 def _fact(console: Console, name: str, text: str) -> None:

@@ -23,6 +23,7 @@ from chaosrun.spec import Experiment, ExperimentSpec
 from chaosrun.units import JSON
 
 SUFFIXES = (".yaml", ".yml", ".json")
+_OTHER_KINDS = {"Policy": "a policy is checked by `chaosrun policy show --policy FILE`"}
 _NOT_FILLED = ("parameters", "secrets")
 _WITH_ARGUMENTS = {"steadyState": ("with",), "abortWhen": ("with",), "method": ("with", "target")}
 
@@ -153,8 +154,8 @@ def _checked(
     if data.get("kind", "Experiment") != "Experiment" and isinstance(data["kind"], str):
         kind = data["kind"]
         findings.value(
-            ("kind",), f"unknown kind `{kind}`", "known here: Experiment", code="unknown-kind",
-            wrong=kind, among=("Experiment",),
+            ("kind",), f"unknown kind `{kind}`", _OTHER_KINDS.get(kind, "known here: Experiment"),
+            code="unknown-kind", wrong=kind, among=("Experiment",),
         )  # fmt: skip
         return None, {}
     spec = data.get("spec")

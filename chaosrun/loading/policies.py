@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as File
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,8 +22,10 @@ from chaosrun.loading import naming
 from chaosrun.loading.loader import SUFFIXES, expand, open_file
 from chaosrun.loading.problems import Findings, Invalid, Problem
 from chaosrun.policy.policies import Document, Policies, added_up
-from chaosrun.policy.spec import Policy
 from chaosrun.units import JSON
+
+if TYPE_CHECKING:
+    from chaosrun.policy.spec import Policy
 
 VARIABLE = "CHAOSRUN_POLICY"
 SYSTEM = File("/etc/chaosrun/policy.d")
@@ -60,7 +63,7 @@ def find_policies(
             count += error.count
     if problems:
         raise BrokenPolicy(Invalid(problems, max(count, len(problems))))
-    return added_up(documents)
+    return added_up(documents) if documents else Policies()
 
 
 def load_policy(path: File | str) -> Document:
@@ -89,6 +92,8 @@ def _checked(data: dict[str, JSON], findings: Findings) -> Policy | None:
             wrong=kind, among=("Policy",),
         )  # fmt: skip
         return None
+    from chaosrun.policy.spec import Policy  # takes long to import; most machines have none
+
     policy = None
     try:
         policy = from_plain(data, Policy)

@@ -9,4 +9,5 @@ inside.py       Inside: which namespaces; joining them
 notes.py        the word that is left of an order
 supervisor.py   the dead man's switch: `python -m chaosrun.mechanisms hold|run|look|end|sweep`
 asking.py       hold, look, end: what a provider calls
+asked/          what a person writes about a harm, the same words in each provider
 """

@@ -12,6 +12,7 @@ import msgspec
 
 from chaosrun.errors import ChaosrunError
 from chaosrun.mechanisms import tools
+from chaosrun.mechanisms.tools import Failed
 
 _TRIALS = {
     "netem": "tc qdisc add dev left root netem delay 1ms && tc qdisc del dev left root",
@@ -75,7 +76,9 @@ def offers() -> Offers:
     script += [f"( {trial} ) >/dev/null 2>&1 && echo {name}" for name, trial in _TRIALS.items()]
     try:
         said = tools.run(["unshare", "--net", "sh", "-c", "\n".join([*script, "true"])])
+    except Failed:
+        hint = "it takes CAP_SYS_ADMIN and CAP_NET_ADMIN: run as root"
+        return Offers(unknown="no network namespace can be made to try it in", hint=hint)
     except ChaosrunError as error:
-        hint = error.hint or "it takes CAP_SYS_ADMIN and CAP_NET_ADMIN: run as root"
-        return Offers(unknown=str(error), hint=hint)
+        return Offers(unknown=str(error), hint=error.hint)
     return Offers(works=frozenset(said.split()))

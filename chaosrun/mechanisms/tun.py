@@ -11,6 +11,7 @@ is left.
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import subprocess
@@ -89,7 +90,7 @@ class Tun(Harm, frozen=True, kw_only=True, tag="tun"):
         """A table that is the main one with our device in the place of the interface, and rules
         that lead to it."""
         table = _table(here)
-        for family in ("-4", "-6"):
+        for family in _families():
             shown = ["ip", "-j", "-details", family, "route", "show", "table", _MAIN]
             for route in tools.run_json(shown):
                 added = _route_words(route, family, self.interface, name)
@@ -121,7 +122,7 @@ class Tun(Harm, frozen=True, kw_only=True, tag="tun"):
                 for family in left:
                     words = ["ip", family, "rule", "del", "pref", _pref(here)]
                     tools.run([*words, "table", _table(here)])
-            for family in ("-4", "-6"):
+            for family in _families():
                 _flush(family, _table(here))
         for way in self.traffic.ways:
             if _statistics(device(here, way)) is not None:
@@ -152,10 +153,15 @@ def _table(here: Here) -> str:
     return str(here.number(*_TABLES))
 
 
+def _families() -> tuple[str, ...]:
+    """Those that this kernel has, in words of ip."""
+    return ("-4", "-6") if os.path.exists("/proc/self/net/if_inet6") else ("-4",)
+
+
 def _rules(here: Here) -> list[str]:
     """The families that have rules of ours."""
     found = []
-    for family in ("-4", "-6"):
+    for family in _families():
         listed = tools.run_json(["ip", "-j", family, "rule", "show", "pref", _pref(here)])
         if any(str(each.get("table")) == _table(here) for each in listed):
             found.append(family)

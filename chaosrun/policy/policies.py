@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from chaosrun.events import PolicySource
-from chaosrun.policy.merging import Ruling, merge, rulings_of
-from chaosrun.policy.spec import Policy
 from chaosrun.units import JSON
+
+if TYPE_CHECKING:  # rules take long to import, and most machines have no policy
+    from chaosrun.policy.merging import Ruling
+    from chaosrun.policy.spec import Policy
 
 Written = dict[str, dict[str, JSON]]
 
@@ -88,5 +91,7 @@ class Policies(msgspec.Struct, frozen=True):
 
 def added_up(documents: Sequence[Document]) -> Policies:
     """The policies together: of two rules that say the same the stricter one stands."""
+    from chaosrun.policy.merging import merge, rulings_of  # as above
+
     rulings = [r for one in documents for r in rulings_of(one.policy.spec, one.shown)]
     return Policies(tuple(documents), merge(rulings))

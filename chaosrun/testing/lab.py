@@ -38,9 +38,13 @@ class Lab:
     """How many seconds the world may take to be as it was."""
     expires_after: ClassVar[float] = 2.5
     """How many seconds a fault is given that must end by itself: more than it takes to do it."""
+    late: ClassVar[float] = 3.0
+    """How many seconds after its deadline the end of such a fault may be seen."""
     found_by_sweep: ClassVar[bool] = True
     """Whether a sweep can find the fault. If not, say why in a comment."""
 
+    slow: ClassVar[tuple[str, ...]] = ()
+    """The promises that take long in this world: for a lane of their own."""
     ends_by_runner: ClassVar[bool] = False
     """Whether in this world only the runner ends a fault that elsewhere the target ends."""
     only_said: ClassVar[bool] = False

@@ -2,6 +2,8 @@
 
 busybox:1   busybox alone; it sleeps, so it is also what holds a pod together
 python:1    busybox, and this machine's Python with its standard library
+
+On another cluster (`CHAOSRUN_TEST_KUBECONFIG`) public images take their place.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -20,8 +24,9 @@ from pathlib import Path
 
 from tests.cluster.build import Missing
 
-BUSYBOX = "localhost/busybox:1"
-PYTHON = "localhost/python:1"
+_OTHER = os.environ.get("CHAOSRUN_TEST_KUBECONFIG")
+BUSYBOX = "busybox:1" if _OTHER else "localhost/busybox:1"
+PYTHON = "python:3-alpine" if _OTHER else "localhost/python:1"
 _APPLETS = ("sh", "sleep", "cat", "echo", "ls", "true", "false", "wget", "nc", "kill", "ps",
             "date", "env", "test", "touch", "rm", "ip", "httpd", "seq", "printf")  # fmt: skip
 _LEFT_OUT = ("test", "idlelib", "tkinter", "ensurepip", "__pycache__", "site-packages",
@@ -115,6 +120,4 @@ def _archive(name: str, layer: bytes, command: list[str]) -> bytes:
 
 
 def _machine() -> str:
-    import platform
-
     return platform.machine()

@@ -1,6 +1,7 @@
-"""A bridge on this machine and a network namespace for each node, with veth pairs between.
+"""A network namespace for each node, and one with a bridge between them and this machine.
 
-Law: all names begin with `crk`, and `remove` takes away exactly those.
+The bridge has a namespace of its own, since a container engine on this machine may filter what
+its bridges pass on. Law: all names begin with `crk`, and `remove` takes away exactly those.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-BRIDGE = "crk0"
+HUB, BRIDGE, OURS = "crk-hub", "nodes0", "crk-host"
 HOST = "10.77.0.1"
 SERVICES = "10.79.0.0/24"
 KUBERNETES_SERVICE = "10.79.0.1"
@@ -28,14 +29,18 @@ def pods_of(number: int) -> str:
 
 def make(nodes: int) -> None:
     """Nodes see one another and this machine; pods see all pods, by routes alone."""
-    ip("link", "add", BRIDGE, "type", "bridge")
-    ip("addr", "add", f"{HOST}/24", "dev", BRIDGE)
-    ip("link", "set", BRIDGE, "up")
+    ip("netns", "add", HUB)
+    ip("-n", HUB, "link", "add", BRIDGE, "type", "bridge")
+    ip("-n", HUB, "link", "set", BRIDGE, "up")
+    ip("link", "add", OURS, "type", "veth", "peer", "name", "host", "netns", HUB)
+    ip("-n", HUB, "link", "set", "host", "master", BRIDGE, "up")
+    ip("addr", "add", f"{HOST}/24", "dev", OURS)
+    ip("link", "set", OURS, "up")
     for number in range(1, nodes + 1):
-        space, outside = namespace_of(number), f"crk-veth-{number}"
+        space, port = namespace_of(number), f"node-{number}"
         ip("netns", "add", space)
-        ip("link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", space)
-        ip("link", "set", outside, "master", BRIDGE, "up")
+        ip("-n", HUB, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", space)
+        ip("-n", HUB, "link", "set", port, "master", BRIDGE, "up")
         ip("-n", space, "link", "set", "lo", "up")
         ip("-n", space, "addr", "add", f"{address_of(number)}/24", "dev", "eth0")
         ip("-n", space, "link", "set", "eth0", "up")
@@ -49,7 +54,7 @@ def make(nodes: int) -> None:
 
 def remove() -> None:
     """Whatever of it is there."""
-    for space in Path("/run/netns").glob("crk-node-*"):
+    for space in Path("/run/netns").glob("crk-*"):
         ip("netns", "del", space.name, check=False)
     for link in Path("/sys/class/net").glob("crk*"):
         ip("link", "del", link.name, check=False)
@@ -57,7 +62,7 @@ def remove() -> None:
 
 def left() -> list[str]:
     """What of it is still there."""
-    spaces = [path.name for path in Path("/run/netns").glob("crk-node-*")]
+    spaces = [path.name for path in Path("/run/netns").glob("crk-*")]
     return spaces + [path.name for path in Path("/sys/class/net").glob("crk*")]
 
 

@@ -119,7 +119,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
         "resolvConf": "", "volumePluginDir": str(home / "plugins"),
         "registryPullQPS": 0, "eventRecordQPS": 0, "kubeAPIQPS": 100, "kubeAPIBurst": 200,
         "configMapAndSecretChangeDetectionStrategy": "Watch",
-        "maxPods": 200, "crashLoopBackOff": {"maxContainerRestartPeriod": "5s"},
+        "maxPods": 200, "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
         "featureGates": {"KubeletCrashLoopBackOffMax": True},
         "cpuManagerReconcilePeriod": "10s",
     }))  # fmt: skip

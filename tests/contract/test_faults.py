@@ -9,18 +9,17 @@ from chaosrun.testing.contract import Promise
 from tests.contract.labs import all_labs
 
 LABS = all_labs()
-ALL = [
+PAIRS = [
     pytest.param(
-        lab, promise,
-        id=f"{lab.fault}:{lab.__name__}-{promise.__name__}",
-        marks=[pytest.mark.long] if promise.__name__ in getattr(lab, "long", ()) else [],
+        lab, promise, id=f"{lab.fault}:{lab.__name__}-{promise.__name__}",
+        marks=pytest.mark.long if promise.__name__ in lab.slow else (),
     )
     for lab in LABS
     for promise in PROMISES
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("lab", "promise"), ALL)
+@pytest.mark.parametrize(("lab", "promise"), PAIRS)
 def test_the_fault_keeps_its_promise(lab: type[Lab], promise: Promise) -> None:
     check(promise, lab)
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from chaosrun import events as e
-from chaosrun.codec import from_plain
+from chaosrun.codec import from_plain, to_json
 from chaosrun.errors import JournalUnavailable
 from chaosrun.events import Override, PolicySource, Verdict
 from chaosrun.journal import Journal
@@ -261,3 +261,18 @@ def test_the_fold_of_a_run_under_policies_is_the_same_from_the_journal(
     assert state.under_policy
     assert state.policy_met
     assert wait(lambda: state.finished) is not None
+
+
+def test_a_secret_of_a_policy_is_used_and_leaves_no_trace(
+    driven: Driven, journal: Journal, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLICY_TOKEN", "hunter2-of-the-policy")
+    shows = {"command": 'echo "it is $TOKEN"; false', "env": {"TOKEN": "${secrets.token}"}}
+    gate = {"command": shows}
+    spec = {"gates": [gate], "secrets": {"token": {"env": "POLICY_TOKEN"}}}
+    run = driven.start(world.experiment(), under=under(spec))
+    finished = driven.end()
+    assert finished.verdict is Verdict.REFUSED
+    (seen,) = [x for x in driven.events if isinstance(x, e.GateMeasured) and x.index == 0]
+    assert "it is ${secrets.token}" in seen.measured
+    assert b"hunter2" not in to_json(list(journal.events(run)))

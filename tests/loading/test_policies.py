@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from chaosrun import discovery
 from chaosrun.errors import exit_code
 from chaosrun.loading import Invalid
 from chaosrun.loading.policies import BrokenPolicy, find_policies, load_policy
+from chaosrun.policy.merging import rulings_of
 from chaosrun.policy.policies import Policies
+from chaosrun.switches import Source
 
 POLICY = """\
 apiVersion: chaosrun.dev/v1
@@ -162,3 +166,26 @@ def test_the_digest_is_that_of_the_text(tmp_path: Path) -> None:
     again = load_policy(write(tmp_path / "a.yaml")).source
     other = load_policy(write(tmp_path / "a.yaml", targets=4)).source
     assert first == again != other
+
+
+def test_the_policy_in_the_readme_is_valid(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (text,) = [part for part in readme.split("```") if "\nkind: Policy\n" in part]
+    found = load_policy(write(tmp_path / "p.yaml", text.removeprefix("yaml\n")))
+    assert len(rulings_of(found.policy.spec, "readme")) > 15
+
+
+@pytest.mark.parametrize("name", discovery.names("halts"))
+def test_the_example_of_every_halt_source_is_valid(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "hunter2")
+    example = discovery.halt_source(name).example
+    head = POLICY.format(name="p", targets=1)
+    text = f"{head}  halt: {{sources: [{{{name}: {json.dumps(example)}}}]}}\n"
+    if "secrets." in text:
+        text += "  secrets: {token: {env: TOKEN}}\n"
+    (demanded,) = find(tmp_path, write(tmp_path / "p.yaml", text)).halts()
+    source = Source(demanded)
+    assert source.every > 0
+    assert source.timeout > 0

@@ -64,6 +64,7 @@ def _references(part: Any) -> list[str]:
 
 def test_valid_experiments_satisfy_the_schema(validator: Any) -> None:
     files = sorted((ROOT / "experiments").rglob("*.yaml"))
+    files = [file for file in files if file.name != "compose.yaml"]  # what they are run on
     for text in [EXPERIMENT, *(file.read_text() for file in files)]:
         assert errors(validator, text) == []
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -167,6 +169,13 @@ def test_when_one_of_the_two_processes_of_tun_is_killed_traffic_flows_again(
     kind.revert(hold, Host())
     assert kind.restored(hold, Host()).seen
     assert asking.notes() == []
+
+
+def test_without_the_right_to_try_nothing_is_said_to_work() -> None:
+    program = "from chaosrun.mechanisms import kernel; print(kernel.offers())"
+    words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-c", program]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "unknown: no network namespace can be made to try it in\n"
 
 
 def test_what_the_kernel_offers_leaves_nothing(hosts: TwoHosts) -> None:

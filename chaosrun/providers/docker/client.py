@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from threading import Lock
@@ -104,12 +105,6 @@ class Docker(Networks, Resources):
             return dict(self._call(engine, "inspect_container", container))
         return None
 
-    def network(self, engine: Engine, name: str) -> dict[str, Any] | None:
-        """All about one network; None when there is none."""
-        with contextlib.suppress(NotFound):
-            return dict(self._call(engine, "inspect_network", name))
-        return None
-
     def logs(self, engine: Engine, container: str, since: float, most: int) -> bytes:
         """The last lines that a container wrote from that moment on, at most so many."""
         return bytes(
@@ -153,8 +148,13 @@ class Docker(Networks, Resources):
             self._call(engine, "remove_container", container, v=volumes, force=True)
 
     def disconnect(self, engine: Engine, network: str, container: str) -> None:
-        with contextlib.suppress(NotFound):
+        try:
             self._call(engine, "disconnect_container_from_network", container, network, force=True)
+        except NotFound:
+            pass
+        except Indeterminate as error:
+            if "is not connected to" not in str(error):
+                raise
 
     def connect(
         self, engine: Engine, network: str, container: str, endpoint: dict[str, JSON]
@@ -255,6 +255,7 @@ class Docker(Networks, Resources):
 
         with self._lock:
             if url not in self._apis:
+                _knock(url)
                 settings = kwargs_from_env({**os.environ, "DOCKER_HOST": url})
                 api = APIClient(
                     **settings,
@@ -283,14 +284,10 @@ class Docker(Networks, Resources):
             raise _of_answer(error, operation) from None
         except errors.DockerException as error:
             raise _unreachable(str(error), engine.url) from None
-        except requests.exceptions.ConnectTimeout:
-            raise _unreachable("it does not answer", engine.url) from None
-        except requests.exceptions.ConnectionError as error:
-            if _never_sent(error):
-                raise _unreachable(str(error), engine.url) from None
-            raise _unknown(operation)(f"docker {operation}: the connection broke") from None
         except requests.exceptions.RequestException as error:
-            raise _unknown(operation)(f"docker {operation}: {error}") from None
+            raise _of_request(error, engine.url, operation) from None
+        except OSError as error:
+            raise _unreachable(error.strerror or str(error), engine.url) from None
 
 
 def until(look: Callable[[], bool], seconds: float) -> bool:
@@ -339,6 +336,17 @@ def _of_answer(error: Any, operation: str) -> ChaosrunError:
     return _unknown(operation)(said) if status >= 500 else Refused(said)
 
 
+def _of_request(error: Any, url: str, operation: str) -> ChaosrunError:
+    """The error for an answer that did not come."""
+    import requests
+
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return _unreachable("it does not answer", url)
+    if isinstance(error, requests.exceptions.ConnectionError) and _never_sent(error):
+        return _unreachable(str(error), url)
+    return _unknown(operation)(f"docker {operation}: {error}")
+
+
 def _unreachable(why: str, url: str) -> ChaosrunError:
     if "Permission denied" in why:
         return Refused(
@@ -348,6 +356,14 @@ def _unreachable(why: str, url: str) -> ChaosrunError:
     if "No such file" in why or "Connection refused" in why:
         why = "nothing listens there"
     return Transient(f"no Docker engine answers at {url}: {why}", hint=_NO_ENGINE)
+
+
+def _knock(url: str) -> None:
+    """Raise OSError when nobody listens at a socket; the SDK would leave its end of it open."""
+    if url.startswith("unix://"):
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as knock:
+            knock.settimeout(_ANSWERS_WITHIN)
+            knock.connect(url.removeprefix("unix://"))
 
 
 def _never_sent(error: BaseException) -> bool:

@@ -144,7 +144,7 @@ def down(hold: Hold, client: Docker) -> Evidence:
     """Evidence that no target runs."""
     return on_all(
         [
-            (target, now is None or not now.runs, _end(target, now)[2])
+            (target, now is not None and not now.runs, _end(target, now)[2])
             for target, now in each_now(hold, client)
         ]
     )

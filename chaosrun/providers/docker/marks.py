@@ -14,10 +14,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from chaosrun.codec import from_json, from_plain, to_json
+from chaosrun.codec import from_json, from_plain, to_json, to_plain
 from chaosrun.errors import Refused, Transient
 from chaosrun.fault import Evidence, Found, Hold
-from chaosrun.providers.docker.client import Docker
+from chaosrun.providers.docker.client import Docker, Engine
 from chaosrun.providers.docker.containers import engine_of
 
 LABEL = "dev.chaosrun.mark"
@@ -79,6 +79,11 @@ def _held(client: Docker) -> Iterator[Found]:
         )
 
 
+def _reached_by(hold: Hold, engine: Engine) -> Hold:
+    """The hold, for a revert from here: who planned it may have reached the engine otherwise."""
+    return msgspec.structs.replace(hold, undo={**hold.undo, "engine": to_plain(engine)})
+
+
 def _on_engine(client: Docker) -> Iterator[Found]:
     try:
         engine = client.engine()
@@ -87,8 +92,8 @@ def _on_engine(client: Docker) -> Iterator[Found]:
     for volume in client.marks(engine, LABEL):
         labels = volume.get("Labels") or {}
         hold = None
-        with contextlib.suppress(msgspec.MsgspecError):
-            hold = from_json(labels.get(_HOLD, ""), Hold)
+        with contextlib.suppress(msgspec.MsgspecError):  # of another version
+            hold = _reached_by(from_json(labels.get(_HOLD, ""), Hold), engine)
         targets = [target.label for target in hold.targets] if hold else [volume["Name"]]
         yield Found(
             fault=labels.get(_FAULT, ""),

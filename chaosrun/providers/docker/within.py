@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -211,29 +211,31 @@ class Names:
 
     def addresses(self, name: str) -> list[str]:
         """The addresses of a container, a service, an alias or a host. Raises Transient."""
-        found: set[str] = set()
-        for network in sorted(self._now.networks):
-            for one in self._client.containers(self._engine, {"network": [network]}):
-                if one["Id"] == self._now.id:  # nobody is a peer of itself
-                    continue
-                there = one["NetworkSettings"]["Networks"].get(network) or {}
-                if name in self._called(one, network, found):
-                    found |= {there.get(key, "") for key in ("IPAddress", "GlobalIPv6Address")}
-        return sorted(found - {""}) or self._client.addresses(name)
+        near = [
+            (one, network)
+            for network in sorted(self._now.networks)
+            for one in self._client.containers(self._engine, {"network": [network]})
+            if one["Id"] != self._now.id  # nobody is a peer of itself
+        ]
+        named = [each for each in near if name in _names(each[0])]
+        named = named or [each for each in near if name in self._aliases(*each)]
+        found = {
+            address
+            for one, network in named
+            for key in ("IPAddress", "GlobalIPv6Address")
+            if (address := (one["NetworkSettings"]["Networks"].get(network) or {}).get(key))
+        }
+        return sorted(found) or self._client.addresses(name)
 
-    def _called(self, one: dict[str, object], network: str, found: set[str]) -> Sequence[str]:
-        known = names_of(one)
-        if found:
-            return known
-        full = inspected(self._client, self._engine, str(one["Id"]))
+    def _aliases(self, one: dict[str, Any], network: str) -> list[str]:
+        full = inspected(self._client, self._engine, one["Id"])
         endpoint = full.networks.get(network, {}) if full else {}
-        return [*known, *(endpoint.get("Aliases") or ()), *(endpoint.get("DNSNames") or ())]
+        return [*(endpoint.get("Aliases") or ()), *(endpoint.get("DNSNames") or ())]
 
 
-def names_of(one: dict[str, object]) -> list[str]:
+def _names(one: dict[str, Any]) -> list[str]:
     """The names of a listed container."""
-    names = one.get("Names")
-    return [str(name).lstrip("/") for name in names] if isinstance(names, list) else []
+    return [name.lstrip("/") for name in one.get("Names") or ()]
 
 
 def directory_in(now: Container, directory: str) -> str:

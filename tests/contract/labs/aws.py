@@ -755,7 +755,7 @@ class FisOfAnAdapterLab(InstancesLab):
 class FisInlineOfAnAdapterLab(FisOfAnAdapterLab):
     """The same, given inline: the default run looks only whether it takes effect."""
 
-    long = (
+    slow = (
         "a_failure_at_any_call_can_be_reverted",
         "a_sweep_finds_it",
         "another_process_can_revert",

@@ -18,7 +18,7 @@ import tempfile
 import uuid
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -192,7 +192,7 @@ class ShellsLab(InstancesLab):
     """Two of three instances. The tag is not in the snapshot: at a deadline only it is left."""
 
     settles = 8.0
-    long: tuple[str, ...] = (
+    slow: ClassVar[tuple[str, ...]] = (
         "a_failure_at_any_call_can_be_reverted",
         "a_sweep_finds_it",
         "another_process_can_revert",
@@ -219,7 +219,7 @@ class CommandByAnAdapterLab(ShellsLab):
 
     fault = "aws.ssm-command"
     pick: JSON = 1
-    long = ()
+    slow = ()
 
     def made(self) -> None:
         super().made()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any, ClassVar
 
 from chaosrun.testing import Lab
 from chaosrun.units import JSON
 from tests.contract.labs.host import directory_of_ours, with_word
 from tests.wire import TwoHosts, offered
+
+_PATIENCE = (30.0, 30.0, 20.0) if "CHAOSRUN_UML" in os.environ else (2.5, 5.0, 3.0)
+"""In User-Mode Linux all is slow, and most of all to start a program that looks."""
 
 
 class Wire(Lab):
@@ -91,7 +95,7 @@ class NetemLab(Wire):
     """A delay in both directions for one peer."""
 
     fault = "host.network"
-    expires_after = 12.0  # where this runs in User-Mode Linux, all is slow
+    expires_after, settles, late = _PATIENCE
     with_ = {"delay": "30ms", "direction": "both", "peers": ["10.77.0.2"], "mechanism": "netem"}
 
 
@@ -99,7 +103,7 @@ class WholeNetemLab(Wire):
     """All that goes out, in the place of somebody's discipline."""
 
     fault = "host.network"
-    expires_after = 12.0
+    expires_after, settles, late = _PATIENCE
     with_ = {"loss": "30%", "mechanism": "netem", "force": True}
 
     def prepare(self) -> None:

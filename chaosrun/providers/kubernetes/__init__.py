@@ -1,0 +1,60 @@
+"""Kubernetes: pods, workloads, nodes, zones, configuration, and any object of the API.
+
+access.py       which cluster, and who asks
+client.py       one connection, by the official client; answers.py reads what comes back
+api.py          Kubernetes: the only way to a cluster
+kinds.py  merging.py  paths.py  marks.py  require.py   objects, differences, marks, rights
+pods.py  workloads.py  nodes.py   what a person means, and how it is now
+leaving.py  draining.py  containers.py  keys.py  environment.py  objects.py   what faults share
+pod_*.py  node_*.py  ...   the faults
+*_probe.py  *_gates.py     the probes and gates
+grants.py       the roles that grant an experiment its rights
+"""
+
+from __future__ import annotations
+
+from chaosrun.discovery import Provider
+
+provider = Provider(
+    name="kubernetes",
+    package=__name__,
+    summary="Pods, workloads, nodes, zones, configuration and objects of a Kubernetes cluster",
+    faults={
+        "kubernetes.api-object": "api_object:ApiObject",
+        "kubernetes.config-change": "config_change:ConfigChange",
+        "kubernetes.container-kill": "container_kill:ContainerKill",
+        "kubernetes.envoy-http": "envoy_http:EnvoyHttp",
+        "kubernetes.istio-http": "istio_http:IstioHttp",
+        "kubernetes.node-cordon": "node_cordon:NodeCordon",
+        "kubernetes.node-drain": "node_drain:NodeDrain",
+        "kubernetes.node-taint": "node_taint:NodeTaint",
+        "kubernetes.pod-failure": "pod_failure:PodFailure",
+        "kubernetes.pod-kill": "pod_kill:PodKill",
+        "kubernetes.rollout-restart": "rollout_restart:RolloutRestart",
+        "kubernetes.scale": "scale:Scale",
+        "kubernetes.zone-outage": "zone_outage:ZoneOutage",
+    },
+    probes={
+        "kubernetes.endpoints": "endpoints_probe:EndpointsProbe",
+        "kubernetes.events": "events_probe:EventsProbe",
+        "kubernetes.logs": "pods_probe:LogsProbe",
+        "kubernetes.metrics": "metrics_probe:MetricsProbe",
+        "kubernetes.object": "object_probe:ObjectProbe",
+        "kubernetes.pods": "pods_probe:PodsProbe",
+        "kubernetes.recovered": "workload_probe:RecoveredProbe",
+        "kubernetes.workload": "workload_probe:WorkloadProbe",
+    },
+    gates={
+        "kubernetes.access": "safe_gates:CanDo",
+        "kubernetes.budget-allows": "whole_gates:BudgetAllows",
+        "kubernetes.cluster": "safe_gates:RightCluster",
+        "kubernetes.no-degraded": "whole_gates:NoDegraded",
+        "kubernetes.no-other-chaos": "safe_gates:NoOtherChaos",
+        "kubernetes.rollout-complete": "whole_gates:RolloutComplete",
+    },
+    connect="api:connect",
+    sweep="marks:find",
+    grants={"rbac": "grants:document"},
+    needs=("kubernetes", "jsonpath_ng"),
+    extra="kubernetes",
+)

@@ -1,0 +1,73 @@
+"""The cluster of a test session: started when the first test asks, gone when the session ends.
+
+`CHAOSRUN_TEST_KUBECONFIG` names another cluster to test on. One that `make cluster` has started
+is used, and left as it is. Two sessions on one machine take turns.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tests.cluster.build import Missing
+from tests.cluster.cluster import Cluster
+
+_started: list[Cluster] = []
+_locks: list[IO[str]] = []
+
+
+@cache
+def kubeconfig() -> Path:
+    """How to reach the cluster. Skips the test where there can be none."""
+    named = os.environ.get("CHAOSRUN_TEST_KUBECONFIG")
+    if named:
+        return Path(named)
+    try:
+        return own().kubeconfig
+    except Missing as missing:
+        pytest.skip(f"a Kubernetes cluster: {missing}")
+
+
+@cache
+def own() -> Cluster:
+    """The cluster of this machine, whose parts a test may stop. Raises Missing."""
+    cluster = Cluster()
+    cluster.check()
+    cluster.directory.parent.mkdir(parents=True, exist_ok=True)
+    lock = cluster.directory.with_suffix(".lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    _locks.append(lock)
+    if not cluster.ready():
+        _started.append(cluster)
+        cluster.up()
+    return cluster
+
+
+def parts() -> Cluster:
+    """The same, for tests that stop its parts. Skips where the cluster is somebody else's."""
+    if os.environ.get("CHAOSRUN_TEST_KUBECONFIG"):
+        pytest.skip("it stops parts of the cluster, so it needs one of its own")
+    kubeconfig()
+    return own()
+
+
+def finish() -> list[str]:
+    """End what this session started; what is left behind is returned."""
+    left: list[str] = []
+    while _started:
+        cluster = _started.pop()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            cluster.down()
+            left += cluster.left()
+        finally:
+            signal.signal(signal.SIGINT, before)
+    while _locks:
+        _locks.pop().close()
+    return left
