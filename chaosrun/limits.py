@@ -7,7 +7,7 @@ the rule it met, and what would make it pass.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -66,7 +66,7 @@ def _share(limits: Limits, step: Step, hold: Hold) -> LimitMeasured:
     else:
         alone = limits.share is None and population == 1
         within = alone or count / population <= largest.fraction + 1e-9
-        measured = f"{count} of {population} ({count / population:.0%})" + _parts(hold)
+        measured = f"{count} of {population} ({count / population:.0%})" + in_short(parts(hold))
     rule = f"at most {largest}" + (
         "" if limits.share else " of two or more, as limits.share is unset"
     )
@@ -80,14 +80,14 @@ def _share(limits: Limits, step: Step, hold: Hold) -> LimitMeasured:
     )
 
 
-def _parts(hold: Hold) -> str:
-    """Where the targets are: `; zone eu-west-1a 1 of 2, group web 1 of 4`.
+def parts(hold: Hold) -> tuple[str, ...]:
+    """How many of each zone, group and workload are touched: `zone eu-west-1a 1 of 2`.
 
-    What is told by the whole already is left out, and so is a workload of which its group tells.
+    What the whole tells already is left out, and so is a workload of which its group tells.
     """
     hit = Counter(name for target in hold.targets for name in target.shares)
     kinds = {name.partition(" ")[0] for name in hit}
-    said: dict[tuple[str, str, str], str] = {}
+    said: dict[tuple[int, str, str], str] = {}
     for name, count in hit.items():
         kind, _, part = name.partition(" ")
         what, _, which = part.partition("=")
@@ -95,9 +95,14 @@ def _parts(hold: Hold) -> str:
         whole = count == len(hold.targets) and of == hold.population
         told = what == "workload" and f"{kind} group={which}" in hit
         if of and not whole and not told:
-            plain = part.replace("=", " ", 1) if len(kinds) == 1 else f"{kind} {what} {which}"
-            said[what, which, kind] = f"{plain} {count} of {of}"
-    found = [said[key] for key in sorted(said, key=lambda key: (_WORDS.index(key[0]), key))]
+            where = f"{what} {which}" if len(kinds) == 1 else f"{kind} {what} {which}"
+            said[_WORDS.index(what), which, kind] = f"{where} {count} of {of}"
+    return tuple(said[key] for key in sorted(said))
+
+
+def in_short(found: Sequence[str]) -> str:
+    """Those of `parts` for which there is room: `; zone eu-west-1a 1 of 2, group web 1 of 4`."""
+    said = [*found[:_MOST_PARTS]]
     if len(found) > _MOST_PARTS:
-        found = [*found[:_MOST_PARTS], f"and {len(found) - _MOST_PARTS} more"]
-    return f"; {', '.join(found)}" if found else ""
+        said.append(f"and {len(found) - _MOST_PARTS} more")
+    return f"; {', '.join(said)}" if said else ""

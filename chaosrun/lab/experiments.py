@@ -50,9 +50,15 @@ def write_experiments(into: Path, *, first_port: int = FIRST_PORT) -> tuple[Path
 def write_aws_experiments(into: Path, parameters: Mapping[str, str]) -> tuple[Path, ...]:
     """Write copies of those for AWS; these parameters get their value as default.
 
+    `02/group` is the parameter of one file, whose name begins so.
+
     Raises Rejected, and writes nothing, when a file there says something else.
     """
-    copies = {into / one.file: _told(one.text, parameters) for one in lab_experiments("aws")}
+    copies = {}
+    for one in lab_experiments("aws"):
+        number = one.file.partition("-")[0]
+        given = {name.removeprefix(f"{number}/"): value for name, value in parameters.items()}
+        copies[into / one.file] = _told(one.text, given)
     return _write(into, copies)
 
 

@@ -52,9 +52,14 @@ def test_a_person_can_practise_on_it_without_an_account(tmp_path: Path) -> None:
         copies = str(tmp_path / "aws")
         words = ["lab", "experiments", "--aws", "--write", copies, "--directory", directory]
         assert chaosrun(*words).returncode == 0
-        for name in ("04-survives-the-loss-of-a-zone", "21-survives-a-silent-disk"):
-            ran = chaosrun("run", f"{copies}/{name}.yaml", "--set", "hold=1s", **environment)
-            assert ran.returncode == 0, ran.stdout[-2000:]
+        for name, code, *more in (
+            ("02-refused-while-nothing-would-heal", 3),
+            ("04-survives-the-loss-of-a-zone", 0, "--set", "hold=1s"),
+            ("15-replaces-a-stopped-task", 0),
+            ("21-survives-a-silent-disk", 0, "--set", "hold=1s"),
+        ):
+            ran = chaosrun("run", f"{copies}/{name}.yaml", *more, **environment)
+            assert ran.returncode == code, ran.stdout[-2000:]
     finally:
         down = chaosrun("lab", "down", "--directory", directory)
     assert "the lab is down; 1 process ended" in down.stdout
@@ -104,9 +109,11 @@ def test_a_world_that_does_not_come_up_says_its_last_words(
 
 
 def test_copies_know_the_parameters_of_the_world(tmp_path: Path) -> None:
-    given = {"vpc": "vpc-7", "zone": "eu-west-1c"}
+    given = {"vpc": "vpc-7", "zone": "eu-west-1c", "02/group": "stuck"}
     written = write_aws_experiments(tmp_path, given)
     assert len(written) == len(lab_experiments("aws"))
     text = next(path for path in written if path.name.startswith("04-")).read_text()
     assert "vpc: {type: string, default: vpc-7, description" in text
     assert "zone: {type: string, default: eu-west-1c, description" in text
+    groups = {path.name[:2]: "default: stuck" in path.read_text() for path in written}
+    assert [number for number, stuck in groups.items() if stuck] == ["02"]

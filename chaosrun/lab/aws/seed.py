@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from typing import Any
 
@@ -30,7 +31,8 @@ class Shop:
     def make(self) -> None:
         subnets = self._network()
         self._instances(subnets)
-        self._group(subnets)
+        self._groups(subnets)
+        self._containers(subnets)
         self._function()
         self._databases()
         self._alarm()
@@ -88,8 +90,20 @@ class Shop:
         targets = [{"Id": one, "Port": 80} for one in ids]
         self._do("elbv2", "register_targets", TargetGroupArn=arn, Targets=targets)
 
-    def _group(self, subnets: list[str]) -> None:
-        template = f"{NAME}-template"
+    def _groups(self, subnets: list[str]) -> None:
+        """A group that is well, one that would not heal, and one that is rolled out."""
+        self._group(NAME, subnets)
+        self._group("stuck", subnets)
+        self._do(
+            "autoscaling", "suspend_processes",
+            AutoScalingGroupName="stuck", ScalingProcesses=["Launch"],
+        )  # fmt: skip
+        self._group("rolling", subnets)
+        self._do("autoscaling", "start_instance_refresh", AutoScalingGroupName="rolling")
+        self.parameters |= {"02/group": "stuck", "29/group": "rolling"}
+
+    def _group(self, name: str, subnets: list[str]) -> None:
+        template = f"{name}-template"
         self._do(
             "ec2", "create_launch_template",
             LaunchTemplateName=template,
@@ -97,9 +111,43 @@ class Shop:
         )  # fmt: skip
         self._do(
             "autoscaling", "create_auto_scaling_group",
-            AutoScalingGroupName=NAME, MinSize=2, MaxSize=6, DesiredCapacity=3,
+            AutoScalingGroupName=name, MinSize=2, MaxSize=6, DesiredCapacity=3,
             LaunchTemplate={"LaunchTemplateName": template}, VPCZoneIdentifier=",".join(subnets),
         )  # fmt: skip
+
+    def _containers(self, subnets: list[str]) -> None:
+        """A service of three tasks on three hosts, and a node group of Kubernetes."""
+        self._do("ecs", "create_cluster", clusterName=NAME)
+        hosts = [*self._run(subnets[0], 2, "containers"), *self._run(subnets[1], 1, "containers")]
+        arns = [
+            self._do(
+                "ecs", "register_container_instance",
+                cluster=NAME, instanceIdentityDocument=json.dumps({"instanceId": host}),
+            )["containerInstance"]["containerInstanceArn"]
+            for host in hosts
+        ]  # fmt: skip
+        container = {"name": "web", "image": "web", "memory": 64}
+        self._do("ecs", "register_task_definition", family="web", containerDefinitions=[container])
+        os.environ["MOTO_ECS_SERVICE_RUNNING"] = str(len(hosts))  # moto is in this process
+        self._do(
+            "ecs", "create_service",
+            cluster=NAME, serviceName="web", desiredCount=len(hosts), taskDefinition="web",
+        )  # fmt: skip
+        del os.environ["MOTO_ECS_SERVICE_RUNNING"]
+        self._do(
+            "ecs", "start_task",
+            cluster=NAME, taskDefinition="web", containerInstances=arns, group="service:web",
+        )  # fmt: skip
+        role = "arn:aws:iam::123456789012:role/eks"
+        self._do(
+            "eks", "create_cluster",
+            name=NAME, roleArn=role, resourcesVpcConfig={"subnetIds": subnets},
+        )  # fmt: skip
+        made = self._do(
+            "eks", "create_nodegroup",
+            clusterName=NAME, nodegroupName="workers", subnets=subnets, nodeRole=role,
+        )["nodegroup"]  # fmt: skip
+        self._group(made["resources"]["autoScalingGroups"][0]["name"], subnets)
 
     def _function(self) -> None:
         """A function with chaosrun's layer, fed by a queue."""
@@ -119,7 +167,7 @@ class Shop:
             Layers=[published["LayerVersionArn"]],
             Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": layer.WRAPPER}},
         )  # fmt: skip
-        url = self._do("sqs", "create_queue", QueueName=NAME)["QueueUrl"]
+        url = self._do("sqs", "create_queue", QueueName="orders-0")["QueueUrl"]
         told = self._do("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["QueueArn"])
         queue = told["Attributes"]["QueueArn"]
         self._do("lambda", "create_event_source_mapping", FunctionName=NAME, EventSourceArn=queue)
@@ -142,6 +190,18 @@ class Shop:
                 DBInstanceIdentifier=name, DBClusterIdentifier=NAME, Engine="aurora-mysql",
                 DBInstanceClass="db.r5.large",
             )  # fmt: skip
+
+        self._do(
+            "rds", "create_db_instance",
+            DBInstanceIdentifier="orders", Engine="mysql", DBInstanceClass="db.r5.large",
+            MasterUsername="admin", MasterUserPassword="long-enough", AllocatedStorage=20,
+            MultiAZ=True,
+        )  # fmt: skip
+        self._do(
+            "elasticache", "create_replication_group",
+            ReplicationGroupId="sessions", ReplicationGroupDescription="of users",
+            AutomaticFailoverEnabled=True, ReplicasPerNodeGroup=2,
+        )  # fmt: skip
 
     def _alarm(self) -> None:
         alarm = f"{NAME}-errors"

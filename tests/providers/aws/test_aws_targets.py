@@ -13,7 +13,7 @@ from chaosrun import discovery
 from chaosrun.codec import from_plain
 from chaosrun.errors import Refused
 from chaosrun.fault import Hold
-from chaosrun.limits import measure
+from chaosrun.limits import measure, parts
 from chaosrun.providers.aws.access import Access
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.ec2_stop import Ec2Stop
@@ -157,3 +157,13 @@ def test_five_thousand_instances_picked_per_zone_take_five_pages_by_the_stubber(
         stub.assert_no_pending_responses()
     assert {target.domain for target in hold.targets} == {f"{REGION}{zone}" for zone in "abc"}
     assert list(hold.populations.values()) == [1667, 1667, 1666]
+
+
+def test_a_part_that_the_whole_tells_already_is_left_out() -> None:
+    alone = CROWD[8:]  # all of one group, in three zones
+    hold = Hold(fault="x", targets=(alone[0],), population=4, effect="",
+                populations=populations(alone))  # fmt: skip
+    assert parts(hold) == ("zone c 1 of 2",)
+    whole = Hold(fault="x", targets=tuple(alone), population=4, effect="",
+                 populations=populations(alone))  # fmt: skip
+    assert parts(whole) == ("zone a 1 of 1", "zone b 1 of 1", "zone c 2 of 2")
