@@ -1,8 +1,8 @@
 # The project's habits; `make help` lists them. All of them need only Python >= 3.11.
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types imports schemas schemas-check readme readme-check \
-  kills docker simulate-long aws-long uml bench lock changelog image bare clean run dev \
-  cluster cluster-down cluster-kubeconfig
+  kills docker replicas simulate-long aws-long uml bench lock changelog image bare clean run \
+  dev cluster cluster-down cluster-kubeconfig
 
 BIN := .venv/bin
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chaosrun
@@ -54,6 +54,9 @@ readme-check: dev ## Fail when the README's tables are not what the code says
 
 kills: dev ## The long lane of real kills: hundreds of runs killed at random moments
 	CHAOSRUN_KILLS=$${CHAOSRUN_KILLS:-400} $(BIN)/python -m pytest -m kills $(ARGS)
+
+replicas: dev ## The long lane of daemons: minutes of killing schedulers, workers and the database
+	CHAOSRUN_REPLICAS=$${CHAOSRUN_REPLICAS:-180} $(BIN)/python -m pytest -s tests/service/test_replicas.py $(ARGS)
 
 docker: dev ## The long lane of containers: every promise of every fault of provider docker
 	$(BIN)/python -m pytest -m "long or not long" tests/contract/test_faults.py -k "docker and not host" $(ARGS)

@@ -25,6 +25,12 @@ SECTIONS: dict[str, dict[str, str]] = {
         "run": "Run an experiment, put everything back, and report",
         "approve": "Say that an experiment may run, for a time",
     },
+    "Run by itself": {
+        "schedule": "Look at schedules, pause them, or run one now",
+        "serve": "Run schedules by themselves, all in one process",
+        "scheduler": "Compute what is due; any number of replicas",
+        "worker": "Run what is due; any number of replicas",
+    },
     "Look": {
         "runs": "List runs",
         "show": "Show what happened in a run",

@@ -62,7 +62,7 @@ class AsgSuspend(Fault[Aws], frozen=True, kw_only=True):
                     kind="asg",
                     id=group.arn,
                     name=group.name,
-                    labels=group.tags,
+                    labels=group.labels,
                     groups=belonging(access, zone=""),
                 ),
             ),

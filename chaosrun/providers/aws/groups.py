@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from chaosrun.errors import Refused
-from chaosrun.providers.aws.access import Access, labels_of
+from chaosrun.providers.aws.access import OURS, Access
 from chaosrun.providers.aws.client import Aws
 
 _AT_ONCE = 50
@@ -40,6 +40,11 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     members: list[Member]
     tags: dict[str, str]
     subnets: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its tags, without those that faults leave."""
+        return {key: value for key, value in self.tags.items() if not key.startswith(OURS)}
 
     @property
     def serving(self) -> list[Member]:
@@ -95,6 +100,6 @@ def _group(written: dict[str, Any]) -> Group:
         deleting=bool(written.get("Status")),
         suspended=sorted(one["ProcessName"] for one in written["SuspendedProcesses"]),
         members=sorted(members, key=lambda member: member.id),
-        tags=labels_of(written.get("Tags", ())),
+        tags={tag["Key"]: tag["Value"] for tag in written.get("Tags", ())},
         subnets=written.get("VPCZoneIdentifier") or "",
     )

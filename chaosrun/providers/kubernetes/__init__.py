@@ -8,6 +8,7 @@ pods.py  workloads.py  nodes.py   what a person means, and how it is now
 leaving.py  draining.py  containers.py  keys.py  environment.py  objects.py   what faults share
 pod_*.py  node_*.py  ...   the faults
 *_probe.py  *_gates.py     the probes and gates
+halts.py        a halt switch in the cluster
 grants.py       the roles that grant an experiment its rights
 """
 
@@ -52,6 +53,7 @@ provider = Provider(
         "kubernetes.no-other-chaos": "safe_gates:NoOtherChaos",
         "kubernetes.rollout-complete": "whole_gates:RolloutComplete",
     },
+    halts={"kubernetes.config-map": "halts:ConfigMapHalt"},
     connect="api:connect",
     sweep="marks:find",
     grants={"rbac": "grants:document"},

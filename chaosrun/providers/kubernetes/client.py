@@ -31,10 +31,16 @@ class Connection:
         self._api.rest_client.pool_manager.clear()
 
     def renew(self) -> None:
-        """Read the credentials anew: they may have expired."""
+        """Read the credentials anew: they may have expired. Raises Refused for another server."""
         with self._lock:
+            before = self._api.configuration.host
             self.close()
             self.context, self._api = _configured(self._access)
+            if self._api.configuration.host != before:
+                raise Refused(
+                    f"the kubeconfig names another server than before: {before}",
+                    hint="put the context back, or start anew",
+                )
 
     def send(
         self,
@@ -83,6 +89,7 @@ def _configured(access: Access) -> tuple[str, Any]:
     from kubernetes import config
     from kubernetes.client import ApiClient, Configuration
     from kubernetes.config.config_exception import ConfigException
+    from yaml import YAMLError
 
     settings, context = Configuration(), access.context
     files = [name for name in kubeconfigs(access) if Path(name).exists()]
@@ -103,8 +110,9 @@ def _configured(access: Access) -> tuple[str, Any]:
             config.load_incluster_config(client_configuration=settings)
     except ConfigException as error:
         raise Refused(f"kubeconfig: {error}", hint="`kubectl config get-contexts`") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refused(f"the kubeconfig cannot be read: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, YAMLError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise Refused(f"the kubeconfig cannot be read: {said}") from None
     settings.connection_pool_maxsize = _CONNECTIONS
     settings.retries = False
     return context, ApiClient(settings)
