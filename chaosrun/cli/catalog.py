@@ -111,7 +111,7 @@ def described(kind: str, name: str) -> Described:
         result=fields(found.Result) if issubclass(found, Probe) else (),
         reversal=str(fault.reversal) if fault else "",
         expiry=str(fault.expiry) if fault else "",
-        permissions=_rights(fault) if fault else (),
+        permissions=_rights(fault) if fault else found.permissions,
         example=example(kind, name, found),
     )
 

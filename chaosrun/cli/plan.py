@@ -250,8 +250,12 @@ def _fact(console: Console, name: str, text: str) -> None:
 
 
 def _spread(step: StepPreview) -> str:
-    """How the targets spread over kinds and failure domains."""
+    """How the targets spread over kinds, and over zones and groups or else failure domains."""
+    from chaosrun.limits import in_short, parts
+
     kinds = ", ".join(f"{count} {clean(kind)}" for kind, count in step.kinds.items())
+    if where := in_short(parts(step.planned)) if step.planned else "":
+        return kinds + clean(where)
     domains = ", ".join(f"{count} in {clean(name)}" for name, count in step.domains.items())
     return f"{kinds}; {domains}" if domains else kinds
 
