@@ -1,8 +1,8 @@
 # The project's habits; `make help` lists them. All of them need only Python >= 3.11.
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types imports schemas schemas-check readme readme-check \
-  kills docker simulate-long uml bench lock changelog image bare clean run dev \
-  cluster cluster-down cluster-kubeconfig
+  kills docker replicas simulate-long aws-long uml bench lock changelog image bare clean run \
+  dev cluster cluster-down cluster-kubeconfig
 
 BIN := .venv/bin
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chaosrun
@@ -55,6 +55,9 @@ readme-check: dev ## Fail when the README's tables are not what the code says
 kills: dev ## The long lane of real kills: hundreds of runs killed at random moments
 	CHAOSRUN_KILLS=$${CHAOSRUN_KILLS:-400} $(BIN)/python -m pytest -m kills $(ARGS)
 
+replicas: dev ## The long lane of daemons: minutes of killing schedulers, workers and the database
+	CHAOSRUN_REPLICAS=$${CHAOSRUN_REPLICAS:-180} $(BIN)/python -m pytest -s tests/service/test_replicas.py $(ARGS)
+
 docker: dev ## The long lane of containers: every promise of every fault of provider docker
 	$(BIN)/python -m pytest -m "long or not long" tests/contract/test_faults.py -k "docker and not host" $(ARGS)
 
@@ -63,6 +66,9 @@ simulate-long: dev ## The long lane of the simulator
 
 uml: dev ## As root: all that is tested of netem, in a kernel that has it (User-Mode Linux)
 	$(BIN)/python -m pytest -m uml tests/mechanisms $(ARGS)
+
+aws-long: dev ## The long lane of AWS: every experiment as a user with exactly its policy, and more
+	$(BIN)/python -m pytest -m long -k aws tests/providers/aws tests/contract $(ARGS)
 
 cluster: dev ## As root: start a real Kubernetes on this machine, three nodes; tests then use it
 	$(BIN)/python -m tests.cluster up

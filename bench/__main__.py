@@ -17,6 +17,7 @@ BENCHMARKS = {
     "http-probe": "bench.http_probe",
     "engine": "bench.engine",
     "tcp-proxy": "bench.tcp_proxy",
+    "schedules": "bench.schedules",
     "network": "bench.network",
 }
 

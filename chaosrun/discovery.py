@@ -35,7 +35,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     marks on targets; every provider with faults has one. `secrets` (module:function(argument)
     -> str) are sources of secrets, used as `secrets: {token: {NAME: argument}}`. `halts` are
     switches outside of chaosrun, named in a policy. `grants` maps a system of rights to what
-    writes a document that grants them (module:function(rights, name, subject) -> str):
+    writes a document that grants them (module:function(needs, name, subject) -> str):
     `chaosrun permissions --document rbac`. `needs` are
     modules that must be importable, and `extra` the extra of chaosrun that installs them.
     """

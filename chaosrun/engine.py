@@ -37,10 +37,11 @@ from chaosrun.errors import (
     TermExceeded,
 )
 from chaosrun.events import AnyEvent, Failure, Verdict
-from chaosrun.inbox import Asked, Ended, Heard, Inbox, Message, Written
+from chaosrun.inbox import Asked, Ended, Heard, Inbox, Left, Message, Taken, Written
 from chaosrun.journal import Journal
 from chaosrun.perform import Clock, Performer, failed
 from chaosrun.policed import Under
+from chaosrun.policy.policies import Policies
 from chaosrun.run import Run, decide, evolve, fold
 from chaosrun.run.effects import (
     AnyEffect,
@@ -57,6 +58,9 @@ from chaosrun.workers import Lane, Workers
 
 Observer = Callable[[str, int, AnyEvent], None]
 """Called with (run, sequence, event) once the event is durable. Must be quick, must not raise."""
+
+Told = Callable[[str, e.Finished], None]
+"""Called with a run and how it ended, in the engine's thread. Must be quick, must not raise."""
 
 _POLL = 0.2
 _UNBLOCK = 0.06
@@ -110,6 +114,8 @@ class Engine:
         self._misses = 0
         self._halted = False
         self._registered = False
+        self._told: Told | None = None
+        self._left = False
 
     # --- what a caller does ---------------------------------------------------------------
 
@@ -129,7 +135,7 @@ class Engine:
 
         Raises JournalUnavailable when it cannot be journaled: then there is no such run.
         """
-        self._register()
+        self.register()
         under = under or Under()
         now = self._clock()
         name = run or new_run_id(now)
@@ -145,13 +151,32 @@ class Engine:
         self._observe(name, 0, started)
         return name
 
+    def take_on(self, started: e.Started, policies: Policies) -> None:
+        """`start` from any thread, for an engine that serves: the event says all of it.
+
+        `policies` are those that it is put under, as the event has noted.
+
+        Raises SequenceTaken when another driver has started that run, and JournalUnavailable
+        when it is not known whether it is journaled: then the same event is to be taken on again.
+        """
+        self._journal.append(started.run, 0, [started])
+        self._inbox.put(Taken(started.run, fold([started]), [started], policies))
+
+    def take_up(self, run: str, reason: str) -> None:
+        """`resume` from any thread, for an engine that serves. Raises as it does."""
+        state = fold(self._journal.events(run))
+        at = max(self._clock(), state.at)
+        resumed = e.Resumed(at=at, driver=self.driver, reason=reason)
+        self._journal.append(run, state.sequence, [resumed])
+        self._inbox.put(Taken(run, evolve(state, resumed), [resumed]))
+
     def resume(self, run: str, reason: str, *news: AnyEvent) -> None:
         """Take up a run that its driver left, to revert what it owes.
 
         `news` are events that became known since. Raises SequenceTaken when another driver
         was quicker.
         """
-        self._register()
+        self.register()
         state = fold(self._journal.events(run))
         resumed = e.Resumed(at=max(self._clock(), state.at), driver=self.driver, reason=reason)
         events = [resumed, *news]
@@ -181,6 +206,27 @@ class Engine:
         results, self._results = self._results, {}
         return results
 
+    def serve(self, told: Told) -> None:
+        """Drive what comes in, until `leave` was called and every run has finished."""
+        self._told = told
+        with _rare_searches_for_garbage():
+            while self._drives or not self._left:
+                self._turn()
+
+    def leave(self) -> None:
+        """Let `serve` end once every run has finished. May be called from any thread."""
+        self._inbox.put(Left())
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The runs that are driven here now. May be called from any thread."""
+        return tuple(self._drives)
+
+    @property
+    def halted(self) -> bool:
+        """Whether the halt switch was on, or could not be read, when it was last looked at."""
+        return self._halted
+
     def close(self) -> None:
         """End the engine's threads and clients. The journal stays open: it is the caller's."""
         self._workers.close()
@@ -199,6 +245,10 @@ class Engine:
                     self._heard(message)
                 case Written():
                     self._written(message)
+                case Taken():
+                    self._taken(message)
+                case Left():
+                    self._left = True
                 case Answered():
                     self._answered(message)
         now = self._clock()
@@ -484,18 +534,31 @@ class Engine:
 
     def _drop(self, name: str, drive: Drive, verdict: Verdict, reason: str) -> None:
         at = drive.run.at
-        self._results[name] = e.Finished(at=at, verdict=verdict, reason=reason)
+        finished = e.Finished(at=at, verdict=verdict, reason=reason)
         del self._drives[name]
+        if self._told is None:
+            self._results[name] = finished
+        else:
+            self._told(name, finished)
         self._performer.forget(name)
 
     def _observe(self, name: str, sequence: int, event: AnyEvent) -> None:
         for observer in self._observers:
             observer(name, sequence, event)
 
-    def _register(self) -> None:
+    def register(self) -> None:
+        """Make this driver known to the journal, once."""
         if not self._registered:
             self._journal.register(self.driver)
             self._registered = True
+
+    def _taken(self, message: Taken) -> None:
+        since = message.state.sequence - len(message.events)
+        if message.policies is not None:
+            self._performer.put_under(message.run, message.policies)
+        self._adopt(message.run, message.state)
+        for sequence, event in enumerate(message.events, since):
+            self._observe(message.run, sequence, event)
 
     def _adopt(self, name: str, run: Run) -> None:
         self._drives[name] = Drive(run, max(0.0, run.at - self._clock()))

@@ -117,7 +117,8 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     `digest` is that of the experiment; `targets` maps a step to the target keys of a saved
     plan that must be met exactly (law L8), and is empty for a run without one. `policies` are
     those the run is under, `gates` theirs, `by` who asked, `names` how a policy may call
-    them, and `overrides` and `ticket` what they gave with it.
+    them, and `overrides` and `ticket` what they gave with it. `schedule` and `suite` name what
+    it is a part of: `nightly`, and the first part of the ids of a suite's runs.
     """
 
     run: str
@@ -129,6 +130,8 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     source: str = ""
     parameters: dict[str, JSON] = {}
     targets: dict[str, tuple[str, ...]] = {}
+    schedule: str = ""
+    suite: str = ""
     by: str = ""
     names: tuple[str, ...] = ()
     ticket: str = ""

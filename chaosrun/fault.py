@@ -39,9 +39,10 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one planned injection will touch and how it is undone: plain data, durable.
 
     `population` is how many things the targets were picked from, and `populations` how many of
-    them belong to each workload, group and zone (`targeting.populations`). `mark` and
-    `deadline` (UTC, seconds since the epoch) are filled in when the lease is made: the mark is
-    what a fault leaves on its target so that `sweep` can tell whose it is.
+    them belong to each workload, group and zone (`targeting.populations`). `expiry` is who ends
+    it with these very arguments in this very place. `mark` and `deadline`
+    (UTC, seconds since the epoch) are filled in when the lease is made: the mark is what a
+    fault leaves on its target so that `sweep` can tell whose it is.
     """
 
     fault: str

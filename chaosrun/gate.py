@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from chaosrun.rights import Permission
+from chaosrun.rights import Need, Permission
 from chaosrun.units import JSON, Duration
 
 ClientT = TypeVar("ClientT")
@@ -36,6 +36,7 @@ class Gate(
     """A precondition. Its fields are what a person writes under the gate's name."""
 
     name: ClassVar[str]
+    permissions: ClassVar[tuple[Permission, ...]] = ()
     example: ClassVar[dict[str, JSON]] = {}
 
     def measure(self, client: ClientT) -> Measured:
@@ -45,13 +46,13 @@ class Gate(
     asks_rights: ClassVar[bool] = False
     """Whether it is told every right that the experiment needs, by `measure_rights`."""
 
-    def measure_rights(self, client: ClientT, needed: tuple[Permission, ...]) -> Measured:
+    def measure_rights(self, client: ClientT, needs: tuple[Need, ...]) -> Measured:
         """Look once whether we have these rights, those of other systems left aside."""
         raise NotImplementedError
 
     def needs(self) -> tuple[Permission, ...]:
         """The rights that this gate needs with exactly these arguments."""
-        return ()
+        return self.permissions
 
     @property
     def time_needed(self) -> Duration:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 import msgspec
 from msgspec import Meta
 
+from chaosrun.rights import Permission
 from chaosrun.units import JSON, Duration
 
 ClientT = TypeVar("ClientT")
@@ -46,6 +47,7 @@ class HaltSource(
     """
 
     name: ClassVar[str]
+    permissions: ClassVar[tuple[Permission, ...]] = ()
     example: ClassVar[dict[str, JSON]] = {}
 
     def read(self, client: ClientT) -> Switch:

@@ -9,6 +9,8 @@ import msgspec
 from chaosrun.drive import Batch, Flight
 from chaosrun.events import AnyEvent, Verdict
 from chaosrun.journal import Halt, Request
+from chaosrun.policy.policies import Policies
+from chaosrun.run import Run
 from chaosrun.switches import Answered
 
 
@@ -45,7 +47,22 @@ class Written(msgspec.Struct, frozen=True):
     outcomes: list[tuple[Batch, Exception | None]]
 
 
-Message = Ended | Asked | Heard | Written | Answered
+class Taken(msgspec.Struct, frozen=True):
+    """A message: a run that another thread has journaled is this engine's to drive."""
+
+    run: str
+    state: Run
+    events: list[AnyEvent]
+    """The newest of its events, which nobody has observed yet."""
+    policies: Policies | None = None
+    """What it is put under; None for a run that is resumed, which injects nothing any more."""
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A message: nothing more will come in."""
+
+
+Message = Ended | Asked | Heard | Written | Taken | Left | Answered
 
 
 class Inbox(Protocol):

@@ -6,7 +6,8 @@ the rule it met, and what would make it pass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,6 +16,8 @@ from chaosrun.spec import Limits, Step, method_seconds
 from chaosrun.units import Share, format_seconds
 
 HALF = Share(0.5)
+_WORDS = ("zone", "group", "workload")
+_MOST_PARTS = 6
 
 
 class LimitMeasured(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +66,7 @@ def _share(limits: Limits, step: Step, hold: Hold) -> LimitMeasured:
     else:
         alone = limits.share is None and population == 1
         within = alone or count / population <= largest.fraction + 1e-9
-        measured = f"{count} of {population} ({count / population:.0%})"
+        measured = f"{count} of {population} ({count / population:.0%})" + in_short(parts(hold))
     rule = f"at most {largest}" + (
         "" if limits.share else " of two or more, as limits.share is unset"
     )
@@ -75,3 +78,31 @@ def _share(limits: Limits, step: Step, hold: Hold) -> LimitMeasured:
         hint="pick fewer, or set limits.share",
         step=step.name,
     )
+
+
+def parts(hold: Hold) -> tuple[str, ...]:
+    """How many of each zone, group and workload are touched: `zone eu-west-1a 1 of 2`.
+
+    What the whole tells already is left out, and so is a workload of which its group tells.
+    """
+    hit = Counter(name for target in hold.targets for name in target.shares)
+    kinds = {name.partition(" ")[0] for name in hit}
+    said: dict[tuple[int, str, str], str] = {}
+    for name, count in hit.items():
+        kind, _, part = name.partition(" ")
+        what, _, which = part.partition("=")
+        of = hold.populations.get(name, 0)
+        whole = count == len(hold.targets) and of == hold.population
+        told = what == "workload" and f"{kind} group={which}" in hit
+        if of and not whole and not told:
+            where = f"{what} {which}" if len(kinds) == 1 else f"{kind} {what} {which}"
+            said[_WORDS.index(what), which, kind] = f"{where} {count} of {of}"
+    return tuple(said[key] for key in sorted(said))
+
+
+def in_short(found: Sequence[str]) -> str:
+    """Those of `parts` for which there is room: `; zone eu-west-1a 1 of 2, group web 1 of 4`."""
+    said = [*found[:_MOST_PARTS]]
+    if len(found) > _MOST_PARTS:
+        said.append(f"and {len(found) - _MOST_PARTS} more")
+    return f"; {', '.join(said)}" if said else ""

@@ -199,7 +199,7 @@ class Performer:
         gate = arguments.gate_of(name, substitute(given, self._secrets_of_gate(run, index)))
         client = self._client("gates", name)
         found: Measured = (
-            gate.measure_rights(client, tuple(needs.needed(run.spec)))
+            gate.measure_rights(client, needs.needed(run.spec))
             if gate.asks_rights
             else gate.measure(client)
         )

@@ -35,6 +35,7 @@ class Probe(
 
     name: ClassVar[str]
     Result: ClassVar[type[msgspec.Struct]]
+    permissions: ClassVar[tuple[Permission, ...]] = ()
     example: ClassVar[dict[str, JSON]] = {}
     """A check as a person would write it: {"with": {...}, "expect": "..."}."""
 
@@ -44,7 +45,7 @@ class Probe(
 
     def needs(self) -> tuple[Permission, ...]:
         """The rights that this probe needs with exactly these arguments."""
-        return ()
+        return self.permissions
 
     @property
     def time_needed(self) -> Duration:

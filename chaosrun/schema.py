@@ -44,11 +44,7 @@ def experiment() -> dict[str, JSON]:
         _complete(defs[part], "probe", "probes", defs)
     for part in ("Check", "Guard"):
         defs[part]["required"].sort(key=["name", "probe", "expect", "when"].index)
-    defs["FilledIn"] = {
-        "type": "string",
-        "pattern": r"\$\{[^{}]+\}",
-        "description": "A value that is filled in: `${parameter}`",
-    }
+    defs["FilledIn"] = _filled_in()
     return _named("experiment", "A chaosrun experiment", schema)
 
 
@@ -83,8 +79,37 @@ def result() -> dict[str, JSON]:
     return _named("result", "What a run concluded and why", json_schema(Summary))
 
 
+def schedule() -> dict[str, JSON]:
+    """What a person may write into a schedule's file."""
+    from chaosrun.schedules.spec import Schedule
+
+    return _named("schedule", "A chaosrun schedule", json_schema(Schedule))
+
+
+def suite() -> dict[str, JSON]:
+    """What a person may write into a suite's file."""
+    from chaosrun.suite import Suite
+
+    schema = json_schema(Suite)
+    defs: dict[str, JSON] = schema["$defs"]
+    for name in ("SuiteSpec", "Entry"):
+        defs[name] = _open_to_parameters(defs[name])
+    defs["FilledIn"] = _filled_in()
+    return _named("suite", "A chaosrun suite", schema)
+
+
+def _filled_in() -> dict[str, JSON]:
+    return {
+        "type": "string",
+        "pattern": r"\$\{[^{}]+\}",
+        "description": "A value that is filled in: `${parameter}`",
+    }
+
+
 SCHEMAS = {
     "experiment.schema.json": experiment,
+    "suite.schema.json": suite,
+    "schedule.schema.json": schedule,
     "policy.schema.json": policy,
     "events.schema.json": events,
     "result.schema.json": result,

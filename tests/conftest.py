@@ -15,7 +15,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-ALLOWED_SKIPS = ("needs a mount namespace", "a Kubernetes cluster: needs Go")
+ALLOWED_SKIPS = (
+    "needs a mount namespace",
+    "a Kubernetes cluster: needs Go",
+    "a Kubernetes cluster: needs a mount",
+)
 """How the reason of a skip begins that even the checking machine may have: it may be a container
 without the right to mount, which nothing can install; and Debian has no Go that is new enough."""
 
@@ -26,10 +30,16 @@ settings.load_profile("chaosrun")
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test touches the journal or the lab of the person who runs the tests."""
+    """No test touches the journal, the lab or the cluster of the person who runs the tests."""
     monkeypatch.delenv("CHAOSRUN_JOURNAL", raising=False)
     monkeypatch.delenv("CHAOSRUN_STATE_DIR", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those on the cluster come last, so that it does not take part in all others."""
+    items.sort(key=lambda item: "kubernetes" in item.nodeid)
 
 
 def pytest_sessionfinish() -> None:

@@ -178,12 +178,12 @@ class DockerEngine:
         return sorted(found)
 
     def remove(self, *containers: str) -> None:
-        def remove(container: str) -> None:
-            with contextlib.suppress(EngineError):  # it is gone already
-                self.raw("DELETE", f"/containers/{container}", force="true", v="true")
-
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(remove, containers))
+            list(pool.map(self._remove, containers))
+
+    def _remove(self, container: str) -> None:
+        with contextlib.suppress(EngineError):  # it is gone already
+            self.raw("DELETE", f"/containers/{container}", force="true", v="true")
 
     def remove_network(self, name: str) -> None:
         with contextlib.suppress(EngineError):
@@ -218,7 +218,8 @@ class DockerEngine:
         """Remove all that this session made."""
         mine = json.dumps({"label": [f"{LABEL}={self.session}"]})
         found = self.ask("GET", "/containers/json", all="true", filters=mine)
-        self.remove(*(each["Id"] for each in found))
+        for each in found:  # one by one: at the end of Python no thread can be started
+            self._remove(each["Id"])
         for each in self.ask("GET", "/networks", filters=mine):
             self.remove_network(each["Id"])
 
@@ -304,16 +305,23 @@ class OwnEngine(DockerEngine):
             self.clean()
         self._daemon.send_signal(signal.SIGTERM)
         try:
-            self._daemon.wait(20)
+            self._daemon.wait(60)
         except subprocess.TimeoutExpired:
             self._daemon.kill()
             self._daemon.wait()
         subprocess.run(["ip", "link", "del", self._veth], stderr=subprocess.DEVNULL, check=False)
-        for directory in (_CGROUPS, *_CGROUPS.iterdir()):
-            mine = directory / self.cgroups().lstrip("/")
+        until = time.monotonic() + 10
+        while self._left() and time.monotonic() < until:  # what was killed takes a moment to go
+            time.sleep(0.05)
+
+    def _left(self) -> bool:
+        """Remove our control groups and files; whether some are left."""
+        found = [each / self.cgroups().lstrip("/") for each in (_CGROUPS, *_CGROUPS.iterdir())]
+        for group in found:
             with contextlib.suppress(OSError):
-                mine.rmdir()
+                group.rmdir()
         shutil.rmtree(self._root, ignore_errors=True)
+        return self._root.exists() or any(group.exists() for group in found)
 
 
 @functools.cache

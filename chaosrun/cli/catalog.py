@@ -13,7 +13,7 @@ import msgspec
 from msgspec import inspect as types
 
 from chaosrun import discovery
-from chaosrun.codec import to_plain
+from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import Rejected
 from chaosrun.fault import Fault, Permission
 from chaosrun.probe import Probe
@@ -111,9 +111,20 @@ def described(kind: str, name: str) -> Described:
         result=fields(found.Result) if issubclass(found, Probe) else (),
         reversal=str(fault.reversal) if fault else "",
         expiry=str(fault.expiry) if fault else "",
-        permissions=fault.permissions if fault else (),
+        permissions=_rights(fault) if fault else found.permissions,
         example=example(kind, name, found),
     )
+
+
+def _rights(fault: type[Fault[Any]]) -> tuple[Permission, ...]:
+    """What it needs: always, or with its example's arguments, wherever that is."""
+    if fault.permissions or not fault.example:
+        return fault.permissions
+    given = {**fault.example.get("with", {})}
+    if "target" in fault.example:
+        given["target"] = fault.example["target"]
+    needed = from_plain(given, fault).needs()
+    return tuple(dict.fromkeys(msgspec.structs.replace(right, scope="") for right in needed))
 
 
 def example(kind: str, name: str, found: type[Any]) -> str:

@@ -17,7 +17,7 @@ from chaosrun.errors import Rejected
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from chaosrun.journal import Journal
+    from chaosrun.journal import Store
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -143,7 +143,7 @@ def duration(text: str) -> float:
 
 
 @contextmanager
-def opened(url: str | None) -> Iterator[Journal]:
+def opened(url: str | None) -> Iterator[Store]:
     """The journal at `url` or the default one, closed at the end."""
     from chaosrun.journal import default_url, open_journal
 

@@ -247,6 +247,7 @@ def _tools() -> Iterator[Finding]:
     for subject, fault, module, extra in (
         ("lookups", "host.dns", "dnslib", "dns-faults"),
         ("requests", "host.http", "envoy", "http-faults"),
+        ("daemons", "`chaosrun serve`", "apscheduler", "service"),
     ):
         there = importlib.util.find_spec(module) is not None
         seen = f"{fault} has {module}" if there else f"{fault} is refused without {module}"

@@ -10,13 +10,16 @@ from chaosrun.cli import command as make
 from chaosrun.cli.console import Console
 
 if TYPE_CHECKING:
-    from chaosrun.rights import Permission
+    from collections.abc import Sequence
+
+    from chaosrun.discovery import Provider
+    from chaosrun.rights import Need, Permission
 
 _WORDS = {
     "linux": "Linux: what the user that runs chaosrun must be allowed to do",
     "rbac": "Kubernetes RBAC: rules of a Role",
     "iam": "AWS IAM: actions of a policy",
-    "docker": "Docker Engine API: calls that its socket, or an authorisation plugin, must allow",
+    "docker": "Docker: what the engine must allow",
 }
 
 
@@ -25,14 +28,15 @@ _WORDS = {
     examples="""
     chaosrun permissions experiment.yaml
     chaosrun permissions experiment.yaml --output json
+    chaosrun permissions experiment.yaml --document iam > policy.json
     chaosrun permissions experiment.yaml --document rbac --subject chaos/runner | kubectl apply -f -
     """,
 )
 @click.argument("file", type=click.Path(allow_dash=True))
 @click.option("--document", metavar="SYSTEM", default="",
-              help="Write only what grants them, in that system's own form: rbac.")  # fmt: skip
+              help="Write only what grants them, in its own form: iam, rbac.")  # fmt: skip
 @click.option("--subject", metavar="WHO", default="",
-              help="Whom it grants them: NAMESPACE/SERVICEACCOUNT, or user:NAME.")  # fmt: skip
+              help="Of rbac, whom it grants: NAMESPACE/SERVICEACCOUNT or user:NAME.")  # fmt: skip
 @make.parameter_options
 @make.output_option()
 @click.pass_obj
@@ -52,23 +56,27 @@ def command(
     from chaosrun.cli.reading import load
     from chaosrun.errors import Rejected
     from chaosrun.needs import needed
+    from chaosrun.rights import by_right
 
     experiment = load(file, sets, values).experiment
-    rights = needed(experiment.spec)
+    needs = needed(experiment.spec)
     if subject and not document:
         raise Rejected("--subject is for a document: give --document too")
     if document:
-        name = experiment.metadata.name
-        console.print(_document(document, tuple(rights), name, subject).rstrip("\n"))
-        return 0
-    if output == "json":
-        console.json(
-            [{"permission": permission, "steps": names} for permission, names in rights.items()]
-        )
-        return 0
+        written = _document(document, needs, experiment.metadata.name, subject)
+        console.print(written.rstrip("\n"))
+    elif output == "json":
+        console.json([{"permission": r, "steps": names} for r, names in by_right(needs).items()])
+    else:
+        _show(console, by_right(needs))
+    return 0
+
+
+def _show(console: Console, rights: dict[Permission, list[str]]) -> None:
     if not rights:
         console.print("no rights beyond those of any user")
-    for system in dict.fromkeys(permission.system for permission in rights):
+    writers = _writers()
+    for system in dict.fromkeys(right.system for right in rights):
         console.print(console.style(_WORDS.get(system, system), "bold"))
         rows = [
             (f"  {right.action}", _where(right), f"for {', '.join(names)}")
@@ -76,7 +84,8 @@ def command(
             if right.system == system
         ]
         console.table(rows)
-    return 0
+        if system in writers:
+            console.note(f"`chaosrun permissions --document {system}` writes what grants them")
 
 
 def _where(right: Permission) -> str:
@@ -85,15 +94,23 @@ def _where(right: Permission) -> str:
     return " ".join(word for word in words if word)
 
 
-def _document(system: str, rights: tuple[Permission, ...], name: str, subject: str) -> str:
-    """What grants these rights, by the provider that knows how."""
+def _writers() -> dict[str, Provider]:
+    """Each system for which a document can be written, and the provider that does."""
     from chaosrun import discovery
+
+    return {system: one for one in discovery.all_providers() for system in one.grants}
+
+
+def _document(system: str, needs: Sequence[Need], name: str, subject: str) -> str:
+    """What grants the rights of one system, by the provider that knows how. Raises Rejected."""
     from chaosrun.errors import Rejected
 
-    able = {key: one for one in discovery.all_providers() for key in one.grants}
+    able = _writers()
     if system not in able:
         raise Rejected(f"no document for {system!r}", hint=f"there is one for {', '.join(able)}")
+    ours = tuple(need for need in needs if need.permission.system == system)
+    if not ours:
+        raise Rejected(f"nothing in this experiment needs rights of {system}")
     provider = able[system]
-    ours = tuple(right for right in rights if right.system == system)
     written: str = provider.load(provider.grants[system])(ours, name, subject)
     return written

@@ -9,13 +9,15 @@ import click
 from chaosrun.cli import command as make
 from chaosrun.cli.console import Console, clean, pad
 from chaosrun.cli.under import override_options, policy_option, under
+from chaosrun.errors import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from chaosrun.cli.preview import Preview, StepPreview
     from chaosrun.events import RuleMeasured
-    from chaosrun.loading import Loaded
+    from chaosrun.loading import Loaded, LoadedSuite
+    from chaosrun.policed import Under
     from chaosrun.rights import Permission
 
 _BAR = 40
@@ -64,13 +66,17 @@ def command(
     from time import time
 
     from chaosrun.cli.preview import preview
-    from chaosrun.cli.reading import load
+    from chaosrun.cli.reading import load_any, only_experiment
     from chaosrun.cli.reporting import check_writable
+    from chaosrun.loading import LoadedSuite
 
     check_writable([out] if out else [])
-    loaded = load(file, sets, values)
+    found_in_file = load_any(file, sets, values)
     demands = under(policies, overrides, reason, ticket)
     seed = secrets.randbelow(2**31) if seed is None else seed
+    if isinstance(found_in_file, LoadedSuite):
+        return _plan_suite(console, found_in_file, seed, out, output, journal_url, demands)
+    loaded = only_experiment(file, found_in_file)
     with make.opened(journal_url) as journal:
         found = preview(
             journal, loaded.experiment, seed=seed, source=loaded.source, now=time(),
@@ -85,6 +91,44 @@ def command(
     elif output == "text" and found.could_run and file != "-":
         console.print(f"`chaosrun run {file} --seed {seed}` touches these targets")
     return 0 if found.could_run else 3
+
+
+def _plan_suite(
+    console: Console,
+    suite: LoadedSuite,
+    seed: int,
+    out: str | None,
+    output: str,
+    journal_url: str | None,
+    demands: Under,
+) -> int:
+    """Every experiment of a suite, as if each were run now."""
+    from time import time
+
+    from chaosrun.cli.preview import preview
+
+    if out:
+        raise Rejected("a suite is not saved as a plan: its experiments come one after the other",
+                       hint="plan and save one experiment")  # fmt: skip
+    previews = []
+    with make.opened(journal_url) as journal:
+        for entry in suite.entries:
+            loaded = entry.loaded
+            found = preview(
+                journal, loaded.experiment, seed=seed, source=loaded.source, now=time(),
+                digest=loaded.digest, under=demands,
+            )  # fmt: skip
+            previews.append((entry.name, found))
+    could_run = all(found.could_run for _, found in previews)
+    if output == "json":
+        plain = [{"name": name, **make.plain_of(found)} for name, found in previews]
+        console.json({"could_run": could_run, "experiments": plain})
+        return 0 if could_run else 3
+    for number, (name, found) in enumerate(previews, 1):
+        console.print(f"{console.style(f'{number}. {clean(name)}', 'bold')}")
+        _show(console, found)
+        console.print()
+    return 0 if could_run else 3
 
 
 def _save(console: Console, loaded: Loaded, found: Preview, out: str, *, say: bool) -> None:
@@ -206,8 +250,12 @@ def _fact(console: Console, name: str, text: str) -> None:
 
 
 def _spread(step: StepPreview) -> str:
-    """How the targets spread over kinds and failure domains."""
+    """How the targets spread over kinds, and over zones and groups or else failure domains."""
+    from chaosrun.limits import in_short, parts
+
     kinds = ", ".join(f"{count} {clean(kind)}" for kind, count in step.kinds.items())
+    if where := in_short(parts(step.planned)) if step.planned else "":
+        return kinds + clean(where)
     domains = ", ".join(f"{count} in {clean(name)}" for name, count in step.domains.items())
     return f"{kinds}; {domains}" if domains else kinds
 

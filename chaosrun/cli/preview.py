@@ -136,7 +136,7 @@ def rules_of(
 def _step(
     step: Step, event: AnyEvent, start: float, after: tuple[str, ...], locks: dict[str, str]
 ) -> StepPreview:
-    from chaosrun import discovery
+    from chaosrun import arguments
 
     common: dict[str, Any] = {
         "name": step.name,
@@ -144,7 +144,7 @@ def _step(
         "after": after,
         "start": start,
         "hold": step.hold.seconds,
-        "permissions": discovery.fault(step.fault).permissions,
+        "permissions": arguments.fault_of(step).needs(),
     }
     if isinstance(event, e.PlanFailed):
         return StepPreview(**common, error=event.error, hint=event.hint)

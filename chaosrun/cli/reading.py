@@ -13,21 +13,37 @@ from msgspec.structs import replace
 from chaosrun.errors import Rejected
 
 if TYPE_CHECKING:
-    from chaosrun.loading import Checked, Loaded
+    from chaosrun.loading import AnyLoaded, Checked, Loaded
 
 STDIN = "-"
 _MOST = 32 * 1024 * 1024
 
 
 def load(file: str, sets: tuple[str, ...], values: str | None) -> Loaded:
-    """The experiment in `file`. Raises Invalid with every problem."""
+    """The experiment in `file`. Raises Invalid with every problem, Rejected for another kind."""
+    return only_experiment(file, load_any(file, sets, values))
+
+
+def only_experiment(file: str, found: AnyLoaded) -> Loaded:
+    """What was found in a file, when it is an experiment. Raises Rejected for another kind."""
+    from chaosrun.loading import Loaded
+
+    if not isinstance(found, Loaded):
+        kind = type(found).__name__.removeprefix("Loaded").lower()
+        raise Rejected(f"{file} is a {kind}: this command takes an experiment")
+    return found
+
+
+def load_any(file: str, sets: tuple[str, ...], values: str | None) -> AnyLoaded:
+    """The experiment, suite or schedule in `file`. Raises Invalid with every problem."""
     from chaosrun.cli.command import parse_sets
-    from chaosrun.loading import Invalid, load_file
+    from chaosrun.loading import Invalid
+    from chaosrun.loading import load_any as load_path
 
     given = parse_sets(sets)
     with real_file(file) as path:
         try:
-            found = load_file(path, sets=given, values=Path(values) if values else None)
+            found = load_path(path, sets=given, values=Path(values) if values else None)
         except Invalid as error:
             if file != STDIN:
                 raise
@@ -48,7 +64,7 @@ def check(files: tuple[str, ...], sets: tuple[str, ...], values: str | None) -> 
             found += check_files([file], sets=given, values=values_file)
             continue
         try:
-            found.append(Checked(file=file, loaded=load(file, sets, values)))
+            found.append(Checked(file=file, loaded=load_any(file, sets, values)))
         except Invalid as error:
             found.append(Checked(file=file, problems=error.problems, count=error.count))
     return found

@@ -19,17 +19,24 @@ from chaosrun.errors import ChaosrunError, exit_code
 SECTIONS: dict[str, dict[str, str]] = {
     "Ask a question": {
         "init": "Write a first experiment",
+        "import": "Write an experiment from a template of AWS FIS",
         "validate": "Find every problem of experiment files",
         "plan": "Show exactly what a run would touch; change nothing",
         "run": "Run an experiment, put everything back, and report",
         "approve": "Say that an experiment may run, for a time",
+    },
+    "Run by itself": {
+        "schedule": "Look at schedules, pause them, or run one now",
+        "serve": "Run schedules by themselves, all in one process",
+        "scheduler": "Compute what is due; any number of replicas",
+        "worker": "Run what is due; any number of replicas",
     },
     "Look": {
         "runs": "List runs",
         "show": "Show what happened in a run",
         "report": "Report on a run as text, JSON, JUnit, Markdown or HTML",
         "status": "Show what is owed, where, and since when",
-        "export": "Write runs as JSON lines",
+        "export": "Write runs as JSON lines, or an experiment for AWS FIS",
     },
     "Stop and put back": {
         "abort": "Stop a running run; it reverts",
@@ -44,6 +51,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "describe": "Explain a fault, probe or gate and its arguments",
         "permissions": "List the rights that an experiment needs",
         "policy": "What policies demand, and whether it is met",
+        "lambda-layer": "Write the layer that makes functions slow on request",
     },
     "Practise": {
         "lab": "A small real system on this machine to practise on",
@@ -55,6 +63,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "version": "Print versions",
     },
 }
+
+_MODULES = {"import": "import_", "lambda-layer": "lambda_layer"}
+"""Commands whose names cannot be those of modules."""
 
 EXAMPLES = """
 chaosrun lab up && chaosrun lab experiments   practise on a real system on this machine
@@ -76,7 +87,8 @@ class LazyGroup(Group):
             return None
         from importlib import import_module
 
-        return import_module(f"chaosrun.cli.{cmd_name}").command  # type: ignore[no-any-return]
+        module = _MODULES.get(cmd_name, cmd_name)
+        return import_module(f"chaosrun.cli.{module}").command  # type: ignore[no-any-return]
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in SECTIONS.items():

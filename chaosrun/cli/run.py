@@ -92,7 +92,8 @@ def command(
 ) -> int:
     """Run an experiment: check that it is safe, ask, put everything back, report.
 
-    FILE is an experiment, or a plan saved by `chaosrun plan --out`. What dead runs left behind
+    FILE is an experiment, a plan saved by `chaosrun plan --out`, or a suite of experiments, whose
+    exit code is that of its loudest verdict. What dead runs left behind
     is reverted first. The first INT, TERM or HUP stops the run and reverts; later ones never
     abandon a revert.
 
@@ -115,16 +116,28 @@ def command(
             if signals.first:
                 return _nothing_touched(screen, signals)
             demands = under(policies, overrides, reason, ticket)
-            question = replace(_question(file, sets, values, seed), under=demands)
+            found = _question(file, sets, values, seed)
+            if found is None:
+                from chaosrun.cli import suite
+
+                asked = suite.question_in(file, sets, values)
+                return suite.ask(
+                    console, asked, signals, screen, journal, seed=seed, yes=yes, under=demands
+                )
+            question = replace(found, under=demands)
             if not yes and not _agreed(console, question.experiment):
                 return _nothing_touched(screen, signals)
             run, finished = drive(journal, question, signals, screen)
             return report(journal, run, finished, signals, screen, console)
 
 
-def _question(file: str, sets: tuple[str, ...], values: str | None, seed: int | None) -> Question:
+def _question(
+    file: str, sets: tuple[str, ...], values: str | None, seed: int | None
+) -> Question | None:
+    """What to run; None when it is a suite. Raises Rejected for a schedule."""
     from chaosrun.cli import saved
-    from chaosrun.cli.reading import load
+    from chaosrun.cli.reading import load_any
+    from chaosrun.loading import Loaded, LoadedSchedule
 
     plan = saved.load(file)
     if plan is not None:
@@ -138,7 +151,11 @@ def _question(file: str, sets: tuple[str, ...], values: str | None, seed: int | 
         )  # fmt: skip
     import secrets
 
-    loaded = load(file, sets, values)
+    loaded = load_any(file, sets, values)
+    if isinstance(loaded, LoadedSchedule):
+        raise Rejected(f"{file} is a schedule", hint=f"chaosrun schedule run {file}")
+    if not isinstance(loaded, Loaded):
+        return None
     return Question(
         experiment=loaded.experiment, digest=loaded.digest, source=loaded.source,
         parameters=loaded.parameters, seed=secrets.randbelow(2**31) if seed is None else seed,

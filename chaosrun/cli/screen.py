@@ -106,6 +106,12 @@ class Screen:
             yield observers
 
     @contextmanager
+    def lines_watch(self) -> Iterator[Sequence[Observer]]:
+        """Observers that tell of several runs in lines, and write their events."""
+        with self._watched(live=False, events=True) as observers:
+            yield observers
+
+    @contextmanager
     def plain_watch(self, journal: Journal) -> Iterator[Sequence[Observer]]:
         """Observers that tell of runs in lines, for a recovery."""
         with self._watched(live=False, events=False, history=journal.events) as observers:

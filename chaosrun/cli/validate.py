@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def command(
     console: Console, files: tuple[str, ...], sets: tuple[str, ...], values: str | None, output: str
 ) -> int:
-    """Find every problem of experiment files; nothing is touched.
+    """Find every problem of experiments, suites and schedules; nothing is touched.
 
     Exit code 0 when all are valid, 2 when any is not. A directory stands for the YAML and JSON
     files in it, and - for standard input.
@@ -53,11 +53,12 @@ def command(
 
 
 def _show(console: Console, checked: list[Checked]) -> None:
+    from chaosrun.loading import name_of
     from chaosrun.loading.rendering import as_text
 
     for one in checked:
         if one.loaded is not None:
-            name = clean(one.loaded.experiment.metadata.name)
+            name = clean(name_of(one.loaded))
             console.print(f"{clean(one.file)}: {console.style('valid', 'green')}: {name}")
         else:
             console.print(as_text(one.problems, colour=console.color, count=one.count) + "\n")

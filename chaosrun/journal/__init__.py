@@ -15,6 +15,7 @@ import msgspec
 
 from chaosrun.errors import Rejected
 from chaosrun.events import AnyEvent, Verdict
+from chaosrun.journal.agenda import Agenda
 from chaosrun.journal.claims import Approval, Standing
 
 
@@ -130,7 +131,18 @@ class Journal(Protocol):
         """Release everything, the registration too."""
 
 
-def open_journal(url: str) -> Journal:
+class Store(Journal, Protocol):
+    """A journal on a disk, which also keeps the agenda of schedules."""
+
+    @property
+    def agenda(self) -> Agenda:
+        """The fires of schedules."""
+
+    def now(self) -> float:
+        """The time, by the one clock that all who share this journal have."""
+
+
+def open_journal(url: str) -> Store:
     """The journal at a `sqlite:///path` or `postgresql://...` URL, migrated to this version.
 
     Raises JournalUnavailable when it cannot be opened, and Rejected for a wrong URL.

@@ -134,6 +134,11 @@ class PostgresJournal(SqlJournal):
                     hint="each process needs a driver name of its own",
                 )
 
+    def now(self) -> float:
+        with self._reading() as connection:
+            rows = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchall()
+        return float(rows[0][0])
+
     def close(self) -> None:
         self._drivers.clear()
         for line in (self._reader, self._writer, self._presence):

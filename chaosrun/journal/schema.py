@@ -46,6 +46,18 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         " expires DOUBLE PRECISION NOT NULL)",
         "CREATE INDEX approvals_digest ON approvals (digest)",
     ),
+    (
+        "CREATE TABLE fires (schedule TEXT NOT NULL, due BIGINT NOT NULL,"
+        " at DOUBLE PRECISION NOT NULL, start_by DOUBLE PRECISION NOT NULL,"
+        " concurrency TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL, run TEXT NOT NULL,"
+        " driver TEXT NOT NULL, reason TEXT NOT NULL, changed_at DOUBLE PRECISION NOT NULL,"
+        " PRIMARY KEY (schedule, due)){clustered}",
+        "CREATE INDEX fires_open ON fires (at) WHERE state IN ('due', 'claimed')",
+        "CREATE INDEX fires_newest ON fires (at)",
+        "CREATE TABLE schedule_facts (id {identity}, schedule TEXT NOT NULL, fact TEXT NOT NULL,"
+        " by_whom TEXT NOT NULL, reason TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)",
+        "CREATE INDEX schedule_facts_newest ON schedule_facts (schedule, id)",
+    ),
 )
 """For each version, from 1 on, the statements that lead to it.
 

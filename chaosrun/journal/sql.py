@@ -45,6 +45,7 @@ from chaosrun.journal.derive import (
     takes_again,
 )
 from chaosrun.journal.schema import Connection
+from chaosrun.journal.sql_agenda import SqlAgenda
 
 T = TypeVar("T")
 Batch = tuple[str, int, Sequence[AnyEvent]]
@@ -79,6 +80,7 @@ class SqlJournal(ABC):
         # Runs whose last append failed and may yet be in the journal: the answer to a commit
         # can be lost. Writing the same events again is then no conflict.
         self._unsure: set[str] = set()
+        self.agenda = SqlAgenda(self._write, self._reading, self._one_at_a_time, self._living)
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[Connection]:
@@ -91,6 +93,10 @@ class SqlJournal(ABC):
     @abstractmethod
     def _one_at_a_time(self, connection: Connection) -> None:
         """Let no other process take locks or add requests until this transaction ends."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """The time, by the one clock that all who share this journal have."""
 
     @abstractmethod
     def _living(self, drivers: Iterable[str]) -> set[str]:
@@ -241,6 +247,7 @@ class SqlJournal(ABC):
             connection.execute("DELETE FROM approvals WHERE expires < ?", (before,))
             return len(found)
 
+        self.agenda.prune(before)
         pruned = 0
         while count := self._write(write):  # a few at a time: others wait for the journal
             pruned += count

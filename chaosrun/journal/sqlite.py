@@ -83,6 +83,9 @@ class SqliteJournal(SqlJournal):
         with self._registering, _translated(self.path, self.where):
             self._drivers.register(driver)
 
+    def now(self) -> float:
+        return time.time()
+
     def close(self) -> None:
         with self._registering:
             self._drivers.close()

@@ -6,6 +6,7 @@ They are the files in experiments/lab/ of the project, which a wheel holds besid
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,8 +14,9 @@ import msgspec
 from chaosrun.errors import Rejected
 from chaosrun.lab.world import FIRST_PORT
 
-_PACKAGED = Path(__file__).parent / "experiments"
-_CHECKED_OUT = Path(__file__).parents[2] / "experiments" / "lab"
+_PACKAGED = {"lab": Path(__file__).parent / "experiments"}
+_PACKAGED["aws"] = Path(__file__).parent / "aws" / "experiments"
+_CHECKED_OUT = Path(__file__).parents[2] / "experiments"
 
 
 class LabExperiment(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,9 +28,9 @@ class LabExperiment(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-def lab_experiments() -> tuple[LabExperiment, ...]:
-    """All of them, in the order in which they teach best."""
-    directory = _PACKAGED if _PACKAGED.is_dir() else _CHECKED_OUT
+def lab_experiments(of: str = "lab") -> tuple[LabExperiment, ...]:
+    """All of them, in the order in which they teach best; `of` is lab or aws."""
+    directory = _PACKAGED[of] if _PACKAGED[of].is_dir() else _CHECKED_OUT / of
     return tuple(_read(path) for path in sorted(directory.glob("*.yaml")))
 
 
@@ -42,6 +44,32 @@ def write_experiments(into: Path, *, first_port: int = FIRST_PORT) -> tuple[Path
         into / one.file: one.text.replace(default, f'default: "{first_port // 10}"')
         for one in lab_experiments()
     }
+    return _write(into, copies)
+
+
+def write_aws_experiments(into: Path, parameters: Mapping[str, str]) -> tuple[Path, ...]:
+    """Write copies of those for AWS; these parameters get their value as default.
+
+    `02/group` is the parameter of one file, whose name begins so.
+
+    Raises Rejected, and writes nothing, when a file there says something else.
+    """
+    copies = {}
+    for one in lab_experiments("aws"):
+        number = one.file.partition("-")[0]
+        given = {name.removeprefix(f"{number}/"): value for name, value in parameters.items()}
+        copies[into / one.file] = _told(one.text, given)
+    return _write(into, copies)
+
+
+def _told(text: str, parameters: Mapping[str, str]) -> str:
+    for name, value in parameters.items():
+        declared = rf"(^    {name}: \{{type: string, )(?:default: [^,]+, )?(?=description)"
+        text = re.sub(declared, rf"\g<1>default: {value}, ", text, flags=re.MULTILINE)
+    return text
+
+
+def _write(into: Path, copies: Mapping[Path, str]) -> tuple[Path, ...]:
     for path, text in copies.items():
         if path.exists() and path.read_text() != text:
             raise Rejected(

@@ -6,11 +6,27 @@ parameters.py  values for parameters; interpolation.py puts them in
 shape.py       every problem of data that is not of a type
 checks.py      names, order, amounts; naming.py: what is named, arguments, expectations
 loader.py      the way through all of it; rendering.py shows the problems
+suites.py      the same for suites; schedules.py for schedules
 """
 
 from __future__ import annotations
 
-from chaosrun.loading.loader import Checked, Loaded, check_files, digest_of, load_file
+from chaosrun.loading.loader import (
+    AnyLoaded,
+    Checked,
+    Loaded,
+    LoadedEntry,
+    LoadedSchedule,
+    LoadedSuite,
+    check_files,
+    digest_of,
+    load_any,
+    load_file,
+    name_of,
+)
 from chaosrun.loading.problems import Invalid, Problem
 
-__all__ = ["Checked", "Invalid", "Loaded", "Problem", "check_files", "digest_of", "load_file"]
+__all__ = [
+    "AnyLoaded", "Checked", "Invalid", "Loaded", "LoadedEntry", "LoadedSchedule", "LoadedSuite",
+    "Problem", "check_files", "digest_of", "load_any", "load_file", "name_of",
+]  # fmt: skip

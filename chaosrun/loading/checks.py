@@ -27,9 +27,9 @@ _DEFAULT_DURATION = 3600.0
 def check(spec: dict[str, JSON], findings: Findings) -> None:
     """Report what is wrong with names, order and amounts."""
     for key, what in LISTS.items():
-        _names(list(items(spec, key)), what, findings)
+        names(list(items(spec, key)), what, findings)
     _amounts(spec, findings)
-    _order(list(items(spec, "method")), spec, findings)
+    order(list(items(spec, "method")), spec, findings)
 
 
 def items(spec: dict[str, JSON], key: str) -> Iterator[tuple[Path, dict[str, JSON]]]:
@@ -54,7 +54,7 @@ def amount(data: JSON, key: str, kind: type[Unit]) -> Any:
         return None
 
 
-def _names(listed: list[tuple[Path, dict[str, JSON]]], what: str, findings: Findings) -> None:
+def names(listed: list[tuple[Path, dict[str, JSON]]], what: str, findings: Findings) -> None:
     seen: dict[str, Path] = {}
     for path, item in listed:
         name, where = text(item, "name", path, findings), (*path, "name")
@@ -90,10 +90,16 @@ def _amounts(spec: dict[str, JSON], findings: Findings) -> None:
         findings.value(("spec", "revertWithin"), message, code="zero")
 
 
-def _order(
-    steps: list[tuple[Path, dict[str, JSON]]], spec: dict[str, JSON], findings: Findings
+def order(
+    steps: list[tuple[Path, dict[str, JSON]]],
+    spec: dict[str, JSON],
+    findings: Findings,
+    what: str = "step",
 ) -> None:
-    """The graph that `after` makes: dangling names, cycles, and how long it takes."""
+    """The graph that `after` makes: dangling names, cycles, and how long it takes.
+
+    `what` is how a person calls what is ordered: a step, or an experiment of a suite.
+    """
     names = [text(step, "name", path, findings) for path, step in steps]
     before: dict[str, list[str]] = {}
     previous: list[str] = []
@@ -104,13 +110,13 @@ def _order(
         if findings.poisoned((*path, "after")):
             waits, whole = [], False
         elif isinstance(after, list):
-            waits, sound = _waits(after, name, names, (*path, "after"), findings, whole)
+            waits, sound = _waits(after, name, names, (*path, "after"), findings, whole, what)
             whole = whole and sound
         if name:
             before.setdefault(name, waits)
         previous = [name] if name else []
     places = {name: path for (path, _), name in zip(steps, names, strict=True)}
-    cyclic = _cycles(before, places, findings)
+    cyclic = _cycles(before, places, findings, what)
     if whole and not cyclic and names:
         _length(
             before, {n: step for (_, step), n in zip(steps, names, strict=True)}, spec, findings
@@ -118,7 +124,13 @@ def _order(
 
 
 def _waits(
-    after: list[JSON], name: str, names: list[str], path: Path, findings: Findings, whole: bool
+    after: list[JSON],
+    name: str,
+    names: list[str],
+    path: Path,
+    findings: Findings,
+    whole: bool,
+    what: str,
 ) -> tuple[list[str], bool]:
     """The names in an `after` that are steps, and whether all were."""
     known, waits, sound = set(names), [], True
@@ -127,7 +139,7 @@ def _waits(
         if not isinstance(other, str) or findings.poisoned(where):
             sound = False
         elif other == name:
-            findings.value(where, f"step `{name}` waits for itself", code="cycle")
+            findings.value(where, f"{what} `{name}` waits for itself", code="cycle")
             sound = False
         elif other in known:
             waits.append(other)
@@ -137,16 +149,18 @@ def _waits(
                 continue  # it may be the name that is itself wrong
             findings.value(
                 where,
-                f"no step is named `{other}`",
-                code="unknown-step",
+                f"no {what} is named `{other}`",
+                code=f"unknown-{what}",
                 wrong=other,
                 among=[step for step in names if step != name],
-                choose="the other steps",
+                choose=f"the other {what}s",
             )
     return waits, sound
 
 
-def _cycles(before: dict[str, list[str]], places: dict[str, Path], findings: Findings) -> bool:
+def _cycles(
+    before: dict[str, list[str]], places: dict[str, Path], findings: Findings, what: str
+) -> bool:
     """Report each circle of steps that wait for one another; whether there is one."""
     found = False
     while left := _without(before, _free(before)):
@@ -162,7 +176,7 @@ def _cycles(before: dict[str, list[str]], places: dict[str, Path], findings: Fin
         circle = circle[start:] + circle[:start]
         chain = ", which waits for ".join(f"`{member}`" for member in [*circle[1:], circle[0]])
         written = next((n for n in circle if findings.has((*places[n], "after"))), first)
-        message = f"steps wait for one another: `{circle[0]}` waits for {chain}"
+        message = f"{what}s wait for one another: `{circle[0]}` waits for {chain}"
         findings.value((*places[written], "after"), message, code="cycle")
         before = _without(left, circle)
     return found

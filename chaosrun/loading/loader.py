@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path as File
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +23,11 @@ from chaosrun.loading.source import Node, Path, Source, Unreadable, read
 from chaosrun.spec import Experiment, ExperimentSpec
 from chaosrun.units import JSON
 
+if TYPE_CHECKING:  # few files are suites or schedules
+    from chaosrun.schedules.spec import Schedule
+    from chaosrun.suite import Suite
+
+KINDS = ("Experiment", "Suite", "Schedule")
 SUFFIXES = (".yaml", ".yml", ".json")
 _OTHER_KINDS = {"Policy": "a policy is checked by `chaosrun policy show --policy FILE`"}
 _NOT_FILLED = ("parameters", "secrets")
@@ -41,9 +47,48 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one file: either it is loaded, or there are problems (`count` in all)."""
 
     file: str
-    loaded: Loaded | None = None
+    loaded: AnyLoaded | None = None
     problems: tuple[Problem, ...] = ()
     count: int = 0
+
+
+class LoadedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One experiment of a suite."""
+
+    name: str
+    loaded: Loaded
+
+
+class LoadedSuite(msgspec.Struct, frozen=True, kw_only=True):
+    """A valid suite whose experiments are valid, too."""
+
+    suite: Suite
+    entries: tuple[LoadedEntry, ...]
+    parameters: dict[str, JSON]
+    source: str
+
+
+class LoadedSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A valid schedule; its question too, where that was asked for."""
+
+    schedule: Schedule
+    icalendars: tuple[str, ...]
+    question: Loaded | LoadedSuite | None
+    source: str
+
+
+AnyLoaded = Loaded | LoadedSuite | LoadedSchedule
+
+
+def name_of(loaded: AnyLoaded) -> str:
+    """The name in its metadata."""
+    match loaded:
+        case Loaded():
+            return loaded.experiment.metadata.name
+        case LoadedSuite():
+            return loaded.suite.metadata.name
+        case LoadedSchedule():
+            return loaded.schedule.metadata.name
 
 
 def load_file(
@@ -53,29 +98,67 @@ def load_file(
 
     `sets` are texts from the command line, and win over the `values` file.
     """
+    source, findings, data, given = _document(path, sets, values)
+    return load_experiment(data, given, source.file, findings)
+
+
+def load_any(
+    path: File | str, *, sets: Mapping[str, str] = {}, values: File | None = None
+) -> AnyLoaded:
+    """The experiment, suite or schedule in a file. Raises Invalid with every problem."""
+    source, findings, data, given = _document(path, sets, values)
+    match data.get("kind"):
+        case "Suite":
+            from chaosrun.loading import suites
+
+            return suites.load(data, given, source.file, findings)
+        case "Schedule":
+            from chaosrun.loading import schedules
+
+            return schedules.load(data, given, source.file, findings)
+        case _:
+            return load_experiment(data, given, source.file, findings)
+
+
+def load_experiment(data: dict[str, JSON], given: Given, file: str, findings: Findings) -> Loaded:
+    """The experiment that plain data says. Raises Invalid with every problem."""
+    experiment, parameters = _checked(data, given, findings)
+    raise_all(findings, given)
+    if experiment is None:
+        raise Invalid([Problem(file=file, message="is not an experiment")])
+    return Loaded(
+        experiment=experiment, digest=digest_of(experiment), parameters=parameters, source=file
+    )
+
+
+def raise_all(findings: Findings, given: Given) -> None:
+    """Raise Invalid when there is a problem in the file or in what was given to it."""
+    if given.findings:
+        for problem in given.findings.invalid().problems:
+            findings.other(problem)
+    findings.raise_any()
+
+
+def _document(
+    path: File | str, sets: Mapping[str, str], values: File | None
+) -> tuple[Source, Findings, dict[str, JSON], Given]:
     given = Given(sets)
     if values is not None:
         given.findings, given.values = _values(File(values))
-    source, findings, root = open_file(File(path))
+    source, findings, data = open_document(File(path))
+    return source, findings, data, given
+
+
+def open_document(path: File) -> tuple[Source, Findings, dict[str, JSON]]:
+    """The mapping in a file. Raises Invalid when it holds none."""
+    source, findings, root = open_file(path)
     data = root.plain() if root is not None else None
     if not isinstance(data, dict):
         message = "the file is empty" if data is None else "is not a mapping of keys to values"
         index = -1 if root is None else root.start
         findings.at(index, message, "an experiment begins with `apiVersion:`")
         raise findings.invalid()
-    experiment, parameters = _checked(data, given, findings)
-    if given.findings:
-        for problem in given.findings.invalid().problems:
-            findings.other(problem)
-    findings.raise_any()
-    if experiment is None:
-        raise Invalid([Problem(file=source.file, message="is not an experiment")])
-    return Loaded(
-        experiment=experiment,
-        digest=digest_of(experiment),
-        parameters=parameters,
-        source=source.file,
-    )
+    return source, findings, data
 
 
 def check_files(
@@ -90,7 +173,7 @@ def check_files(
             results.append(Checked(file=str(path), problems=(problem,), count=1))
         for file in files:
             try:
-                loaded = load_file(file, sets=sets, values=values)
+                loaded = load_any(file, sets=sets, values=values)
                 results.append(Checked(file=str(file), loaded=loaded))
             except Invalid as error:
                 results.append(Checked(file=str(file), problems=error.problems, count=error.count))
@@ -153,9 +236,14 @@ def _checked(
 ) -> tuple[Experiment | None, dict[str, JSON]]:
     if data.get("kind", "Experiment") != "Experiment" and isinstance(data["kind"], str):
         kind = data["kind"]
+        known = kind in KINDS
         findings.value(
-            ("kind",), f"unknown kind `{kind}`", _OTHER_KINDS.get(kind, "known here: Experiment"),
-            code="unknown-kind", wrong=kind, among=("Experiment",),
+            ("kind",),
+            f"the kind {kind} stands where an experiment belongs"
+            if known
+            else f"unknown kind `{kind}`",
+            _OTHER_KINDS.get(kind, "" if known else f"known here: {', '.join(KINDS)}"),
+            code="unknown-kind", wrong="" if known else kind, among=KINDS,
         )  # fmt: skip
         return None, {}
     spec = data.get("spec")

@@ -66,6 +66,8 @@ class Findings:
         self._entries: list[_Entry] = []
         self._others: list[Problem] = []
         self._poisoned: set[Path] = set()
+        self.secrets_elsewhere = False
+        """Whether it will run in another process: whether a secret is there is known only there."""
 
     def __len__(self) -> int:
         return len(self._entries) + len(self._others)
@@ -98,6 +100,12 @@ class Findings:
     ) -> None:
         """A problem with the value at a path, or at an offset into its text."""
         self.at(self.value_index(path, offset), message, suggestion, **more)  # type: ignore[arg-type]
+
+    def within(self, path: Path) -> Findings:
+        """Findings of their own for the part of this file at a path, whose paths begin there."""
+        part = Findings(self.source, self._node(path))
+        part.secrets_elsewhere = self.secrets_elsewhere
+        return part
 
     def other(self, problem: Problem) -> None:
         """A problem that is in another file or on the command line."""

@@ -164,6 +164,9 @@ class _Walk:
         if path and isinstance(path[-1], int):
             name = ""
         choices = _choices(kind)
+        own = re.match(r"`(\w+)`", message)  # a check over several keys names the one it means
+        if own and self.findings.has((*path, *inner, own[1])):
+            inner = (*inner, own[1])
         self.findings.value(
             (*path, *inner),
             _in_words(message, kind, data, name),

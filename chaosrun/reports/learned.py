@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from chaosrun.events import Outcome
+from chaosrun.limits import in_short
 from chaosrun.reports.result import CheckResult, GuardResult, StepOutcome, StepResult, Summary
 from chaosrun.reports.series import worst
 from chaosrun.reports.wording import clause, count, listed, number, quoted, seconds, share
@@ -109,11 +110,12 @@ def _step(step: StepResult) -> str:
 
 
 def blast_radius(step: StepResult) -> str:
-    """`1 of 3 targets (33%)`."""
+    """`1 of 3 targets (33%)`, and where they are: `(33%; zone eu-west-1a 1 of 2)`."""
     touched = len(step.targets)
     if step.share is None:
         return f"{count(touched, 'target')} of an unknown population"
-    return f"{touched} of {count(step.population or 0, 'target')} ({share(step.share)})"
+    where = in_short(step.parts)
+    return f"{touched} of {count(step.population or 0, 'target')} ({share(step.share)}{where})"
 
 
 def _check(told: Summary, check: CheckResult) -> str:

@@ -60,6 +60,8 @@ def _facts(told: Summary) -> str:
         seconds(told.duration),
         f"seed {told.seed}",
     ]
+    if told.schedule:
+        facts.append(f"schedule {_code(told.schedule)}")
     if told.owner:
         facts.append(f"owner {_code(told.owner)}")
     if told.recovery is not None:

@@ -166,6 +166,13 @@ class StepResult(Part, frozen=True, kw_only=True):
     domains: Annotated[
         tuple[Portion, ...], Meta(description="The blast radius by failure domain")
     ] = ()
+    parts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="The blast radius in each zone, group and workload that is counted",
+            examples=[["zone eu-west-1a 1 of 2", "group web 1 of 4"]],
+        ),
+    ] = ()
     effect: Annotated[str, Meta(description="What the fault does to its targets")] = ""
     way_back: Annotated[str, Meta(description="How it is undone")] = ""
     mechanism: Annotated[str, Meta(description="How it is done")] = ""
@@ -326,6 +333,12 @@ class Summary(Part, frozen=True, kw_only=True):
     digest: Annotated[str, Meta(description="Of the experiment")] = ""
     parameters: dict[str, JSON] = {}
     source: Annotated[str, Meta(description="Where the experiment came from")] = ""
+    schedule: Annotated[
+        str, Meta(description="The schedule that asked; empty when a person or a pipeline did")
+    ] = ""
+    suite: Annotated[
+        str, Meta(description="The first part of the ids of all runs of the suite it belongs to")
+    ] = ""
     repeat: Annotated[str, Meta(description="The command that asks the same again")] = ""
     phases: tuple[PhaseResult, ...] = ()
     gates: tuple[GateResult, ...] = ()

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from chaosrun import events as e
+from chaosrun import limits
 from chaosrun.events import AnyEvent
 from chaosrun.fault import Hold
 from chaosrun.reports.result import Portion, StepOutcome, StepResult, TargetResult, Trouble
@@ -83,6 +84,7 @@ class StepStory:
             share=_share(len(targets), population),
             kinds=_portions((target.kind for target in targets), population),
             domains=_portions((target.domain for target in targets if target.domain), population),
+            parts=limits.parts(hold) if hold else (),
             effect=hold.effect if hold else "",
             way_back=hold.way_back if hold else "",
             mechanism=hold.mechanism if hold else "",

@@ -158,6 +158,8 @@ class _Story:
             digest=started.digest,
             parameters=started.parameters,
             source=started.source,
+            schedule=started.schedule,
+            suite=started.suite,
             repeat=_repeat(started),
             phases=tuple(self.phases),
             gates=tuple(self.gates),

@@ -116,6 +116,7 @@ def _head(told: Summary, width: int) -> Iterator[Line]:
     for line in wrap(clean(told.title), width - indent)[1:]:
         yield [(" " * indent + line, "bold")]
     facts = [told.name, f"run {told.run}", seconds(told.duration), f"seed {told.seed}"]
+    facts += [f"schedule {told.schedule}"] if told.schedule else []
     for line in wrap(clean(" · ".join(facts)), width - 2):
         yield [(f"  {line}", "dim")]
     for line in wrap(clean(told.reason), width - 2):

@@ -73,7 +73,8 @@ def planning_changes_nothing(lab: Lab) -> None:
     _want(hold.population >= len(hold.targets), "there are more targets than population")
     _want(bool(hold.effect), "the hold does not say what the effect is")
     _want(bool(hold.way_back), "the hold does not say the way back")
-    _want(hold.expiry is _expiry(lab), f"the hold says that the {hold.expiry} ends it")
+    expiry = Expiry.TARGET if lab.only_said else _expiry(lab)
+    _want(hold.expiry is expiry, f"the hold says that the {hold.expiry} ends it")
     declared = {*kind.permissions, *lab.typed().needs()}
     for permission in hold.used:
         _want(permission in declared, f"{permission} is used and not declared")

@@ -47,6 +47,10 @@ class Lab:
     """The promises that take long in this world: for a lane of their own."""
     ends_by_runner: ClassVar[bool] = False
     """Whether in this world only the runner ends a fault that elsewhere the target ends."""
+    only_said: ClassVar[bool] = False
+    """Whether the plan says that the target ends it, though no part of this world does so.
+
+    Who says so has a test of its own that plays that part."""
 
     def arguments(self) -> dict[str, JSON]:
         """A step as a person would write it: {"target": {...}, "with": {...}}."""

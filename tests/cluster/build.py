@@ -1,4 +1,4 @@
-"""One program with all of Kubernetes in it, built once and kept in the cache.
+"""One program with all of Kubernetes in it, and kwok: built once and kept in the cache.
 
 Law: the program's name holds a hash of what it was built from, so a stale one is never used.
 """
@@ -12,55 +12,60 @@ import shutil
 import subprocess
 from pathlib import Path
 
-SOURCES = Path(__file__).parent / "binary"
 VERSION = "v1.34.2"
+_HERE = Path(__file__).parent
 _BUILD_WITHIN = 3600
-_LEAST_GO = (1, 24)
+_PARTS = {
+    # its sources, what to build of them, the least Go, and what is told to the linker
+    "kubernetes": (
+        "binary", ".", (1, 24), f"-s -w -X k8s.io/component-base/version.gitVersion={VERSION}",
+    ),
+    "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok", (1, 26), "-s -w"),
+}  # fmt: skip
 
 
 class Missing(Exception):
     """This machine lacks something; the text says what, and how to get it."""
 
 
-def program() -> Path:
+def program(name: str = "kubernetes") -> Path:
     """The program, built if it is not there. Raises Missing."""
-    built = _place() / f"kubernetes-{_hash()}"
+    folder, what, least, flags = _PARTS[name]
+    sources = _HERE / folder
+    built = _place() / f"{name}-{_hash(sources, flags)}"
     if built.exists():
         return built
-    go = _go()
+    go = _go(least)
     built.parent.mkdir(parents=True, exist_ok=True)
     unfinished = built.with_suffix(f".{os.getpid()}")
-    words = ["build", "-trimpath", "-ldflags", _flags(), "-o", str(unfinished), "."]
+    words = ["build", "-trimpath", "-ldflags", flags, "-o", str(unfinished), what]
     for attempt in (1, 2, 3):  # a network fails now and then; what was built is kept
         done = subprocess.run(
-            ["nice", go, *words], cwd=SOURCES, capture_output=True, text=True,
+            ["nice", go, *words], cwd=sources, capture_output=True, text=True,
             timeout=_BUILD_WITHIN,
             env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -mod=readonly"},
         )  # fmt: skip
         if done.returncode == 0:
             break
         if attempt == 3:
-            raise Missing(f"Kubernetes could not be built: {done.stderr[-600:]}")
+            raise Missing(f"{name} could not be built: {done.stderr[-600:]}")
     unfinished.replace(built)
     return built
-
-
-def _flags() -> str:
-    return f"-s -w -X k8s.io/component-base/version.gitVersion={VERSION}"
 
 
 def _place() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chaosrun" / "cluster"
 
 
-def _hash() -> str:
-    digest = hashlib.sha256(_flags().encode())
-    for name in ("go.mod", "go.sum", "main.go"):
-        digest.update((SOURCES / name).read_bytes())
+def _hash(sources: Path, flags: str) -> str:
+    digest = hashlib.sha256(flags.encode())
+    for path in sorted(sources.iterdir()):
+        if path.suffix in (".mod", ".sum", ".go"):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _go() -> str:
+def _go(least: tuple[int, int]) -> str:
     """The newest Go there is. Raises Missing."""
     places = [
         shutil.which("go"),
@@ -71,9 +76,9 @@ def _go() -> str:
         if place and Path(place).exists():
             said = subprocess.run([place, "version"], capture_output=True, text=True, timeout=30)
             found = re.search(r"go(\d+)\.(\d+)", said.stdout)
-            if found and (int(found[1]), int(found[2])) >= _LEAST_GO:
+            if found and (int(found[1]), int(found[2])) >= least:
                 return str(place)
     raise Missing(
-        "needs Go 1.24 or newer to build Kubernetes: install it from https://go.dev/dl/ "
+        f"needs Go {least[0]}.{least[1]} or newer to build it: install it from https://go.dev/dl/ "
         "into /usr/local/go, or name a cluster by CHAOSRUN_TEST_KUBECONFIG"
     )

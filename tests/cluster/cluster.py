@@ -50,6 +50,8 @@ class Cluster:
         """Raise Missing when this machine cannot run it."""
         if os.geteuid() != 0:
             raise Missing("needs root, to make network namespaces and run containers")
+        if subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True).returncode:
+            raise Missing("needs a mount namespace, which this container may not have")
         lacking = sorted({p for name, p in _PROGRAMS.items() if shutil.which(name) is None})
         if lacking:
             raise Missing(f"apt-get install --no-install-recommends {' '.join(lacking)}")

@@ -7,6 +7,7 @@ be emptied without asking it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -18,8 +19,12 @@ from tests.cluster import network
 from tests.cluster.images import BUSYBOX
 from tests.cluster.parts import Parts
 
-CGROUP = "/chaosrun-cluster"
 _CGROUPS = Path("/sys/fs/cgroup")
+
+
+def cgroup_of(directory: Path) -> str:
+    """The cgroup of all nodes of the cluster in that directory, and of no other cluster."""
+    return f"chaosrun-cluster-{hashlib.sha256(str(directory).encode()).hexdigest()[:8]}"
 
 
 def name_of(number: int) -> str:
@@ -110,7 +115,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
         "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
         "authorization": {"mode": "AlwaysAllow"},
         "containerRuntimeEndpoint": f"unix://{socket_of(directory, number)}",
-        "cgroupDriver": "cgroupfs", "cgroupRoot": f"{CGROUP}/{name_of(number)}",
+        "cgroupDriver": "cgroupfs", "cgroupRoot": f"/{cgroup_of(directory)}/{name_of(number)}",
         "failCgroupV1": False, "failSwapOn": False,
         "enforceNodeAllocatable": [], "evictionHard": {"memory.available": "50Mi"},
         "podLogsDir": str(home / "logs"), "address": network.address_of(number),
@@ -132,11 +137,11 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
         "healthzBindAddress": "127.0.0.1:10249",
     }))  # fmt: skip
     for hierarchy in _hierarchies():
-        (hierarchy / CGROUP.strip("/") / name_of(number)).mkdir(parents=True, exist_ok=True)
+        (hierarchy / cgroup_of(directory) / name_of(number)).mkdir(parents=True, exist_ok=True)
         if hierarchy.name == "cpuset":  # a new one of these is empty, and nothing may run in it
             for group in (
-                hierarchy / CGROUP.strip("/"),
-                hierarchy / CGROUP.strip("/") / name_of(number),
+                hierarchy / cgroup_of(directory),
+                hierarchy / cgroup_of(directory) / name_of(number),
             ):
                 for setting in ("cpuset.cpus", "cpuset.mems"):
                     (group / setting).write_text((hierarchy / setting).read_text())
@@ -165,12 +170,12 @@ def _hierarchies() -> list[Path]:
     return [path for path in _CGROUPS.iterdir() if path.is_dir() and path.name != "unified"]
 
 
-def _groups() -> list[Path]:
-    """Every cgroup of ours, the deepest first."""
+def _groups(directory: Path) -> list[Path]:
+    """Every cgroup of ours, the deepest first; runc makes them in all hierarchies."""
     return [
         Path(place)
-        for hierarchy in _hierarchies()
-        for place, _, _ in os.walk(hierarchy / CGROUP.strip("/"), topdown=False)
+        for hierarchy in (_CGROUPS, *(path for path in _CGROUPS.iterdir() if path.is_dir()))
+        for place, _, _ in os.walk(hierarchy / cgroup_of(directory), topdown=False)
     ]
 
 
@@ -184,7 +189,7 @@ def empty(directory: Path) -> None:
         time.sleep(0.05)
     for place in sorted(mounts(directory), key=len, reverse=True):
         subprocess.run(["umount", "-l", place], capture_output=True, timeout=30)
-    for group in _groups():
+    for group in _groups(directory):
         for _ in range(100):
             with contextlib.suppress(OSError):
                 group.rmdir()
@@ -195,7 +200,7 @@ def empty(directory: Path) -> None:
 def _ours(directory: Path) -> set[int]:
     """The processes in our cgroups, and the shims of our containerds."""
     found: set[int] = set()
-    for group in _groups():
+    for group in _groups(directory):
         with contextlib.suppress(OSError):
             found |= {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
     for entry in Path("/proc").glob("[0-9]*"):
@@ -215,5 +220,5 @@ def mounts(directory: Path) -> list[str]:
 
 def left(directory: Path) -> list[str]:
     """What of all nodes is still there."""
-    groups = [str(group) for group in _groups() if group.exists()]
+    groups = [str(group) for group in _groups(directory) if group.exists()]
     return [*groups, *mounts(directory), *map(str, _ours(directory))]

@@ -9,8 +9,6 @@ from chaosrun.testing.contract import Promise
 from tests.contract.labs import all_labs
 
 LABS = all_labs()
-
-
 PAIRS = [
     pytest.param(
         lab, promise, id=f"{lab.fault}:{lab.__name__}-{promise.__name__}",

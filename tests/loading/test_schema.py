@@ -64,9 +64,21 @@ def _references(part: Any) -> list[str]:
 
 def test_valid_experiments_satisfy_the_schema(validator: Any) -> None:
     files = sorted((ROOT / "experiments").rglob("*.yaml"))
-    files = [file for file in files if file.name != "compose.yaml"]  # what they are run on
-    for text in [EXPERIMENT, *(file.read_text() for file in files)]:
+    texts = [file.read_text() for file in files if file.name != "compose.yaml"]
+    for text in [EXPERIMENT, *(text for text in texts if "\nkind: Experiment\n" in text)]:
         assert errors(validator, text) == []
+
+
+@pytest.mark.parametrize(("kind", "made"), [("Schedule", "schedule"), ("Suite", "suite")])
+def test_valid_schedules_and_suites_satisfy_theirs(kind: str, made: str) -> None:
+    validator = jsonschema.Draft202012Validator(schema.SCHEMAS[f"{made}.schema.json"]())
+    folders = [ROOT / "experiments", ROOT / "deploy"]
+    texts = [file.read_text() for folder in folders for file in sorted(folder.rglob("*.yaml"))]
+    found = [text for text in texts if f"\nkind: {kind}\n" in f"\n{text}"]
+    assert found
+    for text in found:
+        assert errors(validator, text) == []
+    assert errors(validator, found[0].replace("title:", "titel:"))
 
 
 @pytest.mark.parametrize(

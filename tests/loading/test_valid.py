@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chaosrun.loading import check_files, load_file
+from chaosrun.loading import check_files, load_any
 from chaosrun.units import Duration, Share
 from tests.loading.making import SMALL, changed, load, problems
 
@@ -127,5 +127,7 @@ def test_every_file_is_checked_whatever_is_wrong_with_others(tmp_path: Path) -> 
 def test_the_experiments_of_the_lab_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path(__file__).parents[2] / "experiments"
     monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("WRONG_PASSWORD", "needed to be valid here")
     for file in sorted(folder.rglob("*.yaml")):
-        load_file(file)
+        if file.name != "compose.yaml":  # what they are run on
+            load_any(file)

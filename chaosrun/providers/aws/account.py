@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
+from chaosrun.fault import Permission
 from chaosrun.gate import Gate, Measured
-from chaosrun.providers.aws.access import Access
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.units import JSON, Duration
 
@@ -20,6 +21,7 @@ class Account(Access, Gate[Aws], frozen=True, kw_only=True):
     """
 
     name: ClassVar[str] = "aws.account"
+    permissions: ClassVar[tuple[Permission, ...]] = iam()
     example: ClassVar[dict[str, JSON]] = {"account": "123456789012", "region": "eu-west-1"}
 
     timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(15)

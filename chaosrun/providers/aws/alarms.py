@@ -11,11 +11,12 @@ import msgspec
 from msgspec import Meta
 
 from chaosrun.errors import Refused
-from chaosrun.gate import Gate, Measured
-from chaosrun.probe import Probe
-from chaosrun.providers.aws.access import Access
+from chaosrun.fault import Permission
+from chaosrun.gate import Measured
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
-from chaosrun.units import JSON, Duration
+from chaosrun.providers.aws.looking import AwsGate, AwsProbe
+from chaosrun.units import JSON
 
 _BOTH = ["MetricAlarm", "CompositeAlarm"]
 _AT_ONCE = 100
@@ -28,40 +29,39 @@ class AlarmState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reason: Annotated[str, Meta(description="Why, in CloudWatch's words")]
 
 
-class AlarmProbe(Access, Probe[Aws, AlarmState], frozen=True, kw_only=True):
+class AlarmProbe(AwsProbe[AlarmState], frozen=True, kw_only=True):
     """Looks at a CloudWatch alarm, of a metric or composite."""
 
     name: ClassVar[str] = "aws.alarm"
     Result = AlarmState
+    permissions: ClassVar[tuple[Permission, ...]] = iam("cloudwatch:DescribeAlarms")
     example: ClassVar[dict[str, JSON]] = {
         "with": {"alarm": "checkout-5xx"},
         "expect": 'state == "OK"',
     }
 
     alarm: Annotated[str, Meta(description="The alarm's name", min_length=1)]
-    timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
 
-    def observe(self, client: Aws) -> AlarmState:
-        access = client.settle(self.access())
+    def look(self, client: Aws, access: Access) -> AlarmState:
         found = _states(client, access, [self.alarm])
         if self.alarm not in found:
             raise Refused(f"no alarm {self.alarm!r} in {access.region}")
         return found[self.alarm]
 
 
-class AlarmsOk(Access, Gate[Aws], frozen=True, kw_only=True):
+class AlarmsOk(AwsGate, frozen=True, kw_only=True):
     """Open while every one of these CloudWatch alarms is OK."""
 
     name: ClassVar[str] = "aws.alarms-ok"
+    permissions: ClassVar[tuple[Permission, ...]] = iam("cloudwatch:DescribeAlarms")
     example: ClassVar[dict[str, JSON]] = {"alarms": ["checkout-5xx", "checkout-latency"]}
 
     alarms: Annotated[
         tuple[str, ...], Meta(description="Names of metric or composite alarms", min_length=1)
     ]
-    timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(15)
 
-    def measure(self, client: Aws) -> Measured:
-        found = _states(client, client.settle(self.access()), sorted(set(self.alarms)))
+    def ask(self, client: Aws, access: Access) -> Measured:
+        found = _states(client, access, sorted(set(self.alarms)))
         states = {
             name: found[name].state if name in found else "not there"
             for name in sorted(set(self.alarms))

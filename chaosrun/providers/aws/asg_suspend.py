@@ -24,7 +24,7 @@ Process = Literal[
 class Named(Access, frozen=True, kw_only=True):
     """One Auto Scaling group."""
 
-    group: Annotated[str, Meta(description="The group's name", min_length=1)]
+    group: Annotated[str, Meta(description="The group's name or ARN", min_length=1)]
 
 
 class AsgSuspend(Fault[Aws], frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class AsgSuspend(Fault[Aws], frozen=True, kw_only=True):
                     kind="asg",
                     id=group.arn,
                     name=group.name,
-                    labels=group.tags,
+                    labels=group.labels,
                     groups=belonging(access, zone=""),
                 ),
             ),
@@ -124,4 +124,4 @@ def _tag(hold: Hold) -> list[dict[str, object]]:
         "ResourceType": "auto-scaling-group",
         "PropagateAtLaunch": False,
     }
-    return [{**tag, **common} for tag in marks.tags(hold)]
+    return [{**tag, **common} for tag in marks.with_way_back(hold)]

@@ -27,12 +27,16 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure")
 _BUSY = ("DependencyViolation", "ResourceInUse", "ResourceConflict", "ScalingActivityInProgress",
          "ResourceContention", "IncorrectInstanceState", "InvalidDBClusterState",
-         "InvalidDBInstanceState")  # fmt: skip
+         "InvalidDBInstanceState", "PreconditionFailed")  # fmt: skip
 _CREDENTIALS = "give a profile or a role, or set AWS_PROFILE"
 
 
 class NotFound(Refused):
     """What was named does not exist there."""
+
+
+class Denied(Refused):
+    """AWS does not allow it to whoever acts."""
 
 
 class Aws:
@@ -155,9 +159,12 @@ class Aws:
         source = session.get_credentials()
         if source is None:
             raise Refused("there are no AWS credentials to assume a role with", hint=_CREDENTIALS)
-        extra = {"RoleSessionName": "chaosrun"}
+        extra: dict[str, Any] = {"RoleSessionName": "chaosrun"}
         if access.external_id:
             extra["ExternalId"] = access.external_id
+        if access.session_tags:
+            tags = sorted(access.session_tags.items())
+            extra["Tags"] = [{"Key": key, "Value": value} for key, value in tags]
         fetcher = c.AssumeRoleCredentialFetcher(creator, source, access.role, extra_args=extra)
         inner = botocore.session.get_session()
         inner.register_component("data_loader", _descriptions())
@@ -256,7 +263,7 @@ def _of_answer(response: dict[str, Any], service: str, operation: str) -> Chaosr
     if code.startswith(_THROTTLED):
         return Transient(said)
     if code in _DENIED:
-        return Refused(said, hint="`chaosrun permissions` lists the rights it takes")
+        return Denied(said, hint="`chaosrun permissions` lists the rights it takes")
     if "NotFound" in code or code == "ResourceNotFoundException":
         return NotFound(said)
     if code.startswith(_BUSY):

@@ -11,7 +11,6 @@ from chaosrun.providers.aws import marks
 from chaosrun.providers.aws.access import MARK_KEY, access_of, iam, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.instances import ENDED, Instances, held, ids_of
-from chaosrun.targeting import pick, populations
 from chaosrun.units import JSON
 
 
@@ -40,19 +39,19 @@ class Ec2Isolate(Fault[Aws], frozen=True, kw_only=True):
 
     def plan(self, client: Aws, rng: random.Random) -> Hold:
         access = client.settle(self.target.access())
-        population = [
+        chosen = self.target.choose(client, access, rng)
+        targets = tuple(
             each.target({"vpc": each.vpc, "interfaces": each.interfaces})
-            for each in self.target.running(client, access)
-        ]
-        targets = pick(population, self.target.pick, rng)
+            for each in chosen.instances
+        )
         for target in targets:
             if not target.undo["interfaces"] or not target.undo["vpc"]:
                 raise Refused(f"{target.label} has no network interface in a VPC")
         return Hold(
             fault=self.name,
             targets=targets,
-            population=len(population),
-            populations=populations(population),
+            population=chosen.population,
+            populations=chosen.populations,
             effect="they are cut off the network",
             undo=undo(access),
             way_back="chaosrun puts their security groups back",

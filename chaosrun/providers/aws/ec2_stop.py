@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
-from typing import ClassVar
+import re
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
 
 from chaosrun.errors import Refused
-from chaosrun.fault import Evidence, Fault, Hold, Permission
-from chaosrun.providers.aws import marks
+from chaosrun.fault import Evidence, Expiry, Fault, Hold, Permission
+from chaosrun.network import has_reference
+from chaosrun.providers.aws import marks, restarts
 from chaosrun.providers.aws.access import access_of, iam, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.instances import (
@@ -18,16 +22,18 @@ from chaosrun.providers.aws.instances import (
     ids_of,
     in_words,
 )
-from chaosrun.targeting import pick, populations
 from chaosrun.units import JSON
+
+_ROLE = re.compile(r"arn:[\w-]+:iam::\d{12}:role/\S+")
 
 
 class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
     """Stop EC2 instances, and start them again when the hold ends.
 
-    Disks are kept; memory, instance stores and a public address that is not an Elastic IP are
-    not. Stopping and starting take minutes: give the step a `timeout`. An instance of an Auto
-    Scaling group is refused, for its group would terminate it: there is aws.asg-terminate.
+    With a `restartRole` a one-shot schedule, made before they are stopped, starts them at the
+    deadline. Disks are kept; memory, instance stores and a public address that is not an Elastic
+    IP are not. Stopping and starting take minutes: give the step a `timeout`. An instance of an
+    Auto Scaling group is refused, for its group would replace it: there is aws.asg-terminate.
     """
 
     name: ClassVar[str] = "aws.ec2-stop"
@@ -38,45 +44,56 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
         "ec2:StartInstances",
         "ec2:CreateTags",
         "ec2:DeleteTags",
+        *restarts.RIGHTS,  # with a restartRole only
     )
     example: ClassVar[dict[str, JSON]] = {"target": {"tags": {"app": "checkout"}, "pick": "one"}}
 
     target: Instances
+    restart_role: Annotated[
+        str,
+        Meta(
+            description="The ARN of a role by which EventBridge Scheduler may start them: then AWS"
+            " starts them at the deadline even if chaosrun never comes back"
+        ),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        role = self.restart_role
+        if role and not has_reference(role) and not _ROLE.fullmatch(role):
+            raise ValueError(f"{role!r} is not the ARN of a role")
+
+    def needs(self) -> tuple[Permission, ...]:
+        if self.restart_role:
+            return self.permissions
+        return tuple(each for each in self.permissions if each.action not in restarts.RIGHTS)
 
     def plan(self, client: Aws, rng: random.Random) -> Hold:
         access = client.settle(self.target.access())
-        running = {each.id: each for each in self.target.running(client, access)}
-        population = [each.target() for each in running.values()]
-        targets = pick(population, self.target.pick, rng)
-        for target in targets:
-            one = running[target.id]
-            if one.group:
-                raise Refused(
-                    f"{target.label} is of the group {one.group}, which would terminate it",
-                    hint="use aws.asg-terminate",
-                )
+        chosen = self.target.choose(client, access, rng)
+        chosen.refuse_members()
+        for target, one in zip(chosen.targets, chosen.instances, strict=True):
             if one.root != "ebs" or one.lifecycle:
                 what = "a spot instance" if one.lifecycle else "on an instance store"
                 raise Refused(f"{target.label} is {what}, and might not come back")
-            protected = client.call(
-                access, "ec2", "describe_instance_attribute",
-                InstanceId=target.id, Attribute="disableApiStop",
-            )  # fmt: skip
-            if protected["DisableApiStop"].get("Value"):
-                raise Refused(f"{target.label} has stop protection")
-        ids = [target.id for target in targets]
-        client.dry_run(access, "ec2", "stop_instances", InstanceIds=ids)
-        client.dry_run(access, "ec2", "start_instances", InstanceIds=ids)
+        chosen.refuse_protected(client, access, "disableApiStop", "stop")
+        client.dry_run(access, "ec2", "stop_instances", InstanceIds=chosen.ids)
+        client.dry_run(access, "ec2", "start_instances", InstanceIds=chosen.ids)
+        way_back, expiry = "chaosrun starts them again", Expiry.RUNNER
+        if self.restart_role:
+            access.named(self.restart_role)  # of this account
+            way_back += "; if it is gone, a schedule of EventBridge does"
+            expiry = Expiry.TARGET
         return Hold(
             fault=self.name,
-            targets=targets,
-            population=len(running),
-            populations=populations(population),
+            targets=chosen.targets,
+            population=chosen.population,
+            populations=chosen.populations,
             effect="they are stopped",
-            undo=undo(access),
-            way_back="chaosrun starts them again",
+            undo=undo(access, **({"restart": self.restart_role} if self.restart_role else {})),
+            way_back=way_back,
             mechanism="StopInstances",
-            used=self.permissions,
+            expiry=expiry,
+            used=self.needs(),
         )
 
     @classmethod
@@ -86,6 +103,8 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
         if lost:
             raise Refused(f"{', '.join(sorted(lost))} ended since they were planned")
         marks.put(hold, client, ids)
+        if hold.undo.get("restart"):
+            restarts.arm(hold, client)
         client.call(access_of(hold), "ec2", "stop_instances", InstanceIds=ids)
         await_state(hold, client, ids, "stopped")
 
@@ -99,6 +118,7 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
             client.call(access_of(hold), "ec2", "start_instances", InstanceIds=stopped)
         there = [each.id for each in now if each.state not in ENDED]
         await_state(hold, client, there, "running")
+        restarts.disarm(hold, client)
         marks.take(hold, client, there)
 
     @classmethod
@@ -112,5 +132,8 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
         now = held(hold, client)
         running = {each.id for each in now if each.state == "running"}
         marked = [each.id for each in now if each.mark == marks.value(hold)]
+        armed = restarts.armed(hold, client)
         tail = f"; still tagged: {', '.join(marked)}" if marked else ""
-        return Evidence(running == set(ids_of(hold)) and not marked, in_words(hold, now) + tail)
+        tail += "; the schedule is still there" if armed else ""
+        well = running == set(ids_of(hold)) and not marked and not armed
+        return Evidence(well, in_words(hold, now) + tail)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import random
 from typing import ClassVar
 
-from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
 from chaosrun.providers.aws.access import access_of, iam, undo
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.instances import ENDED, Instances, await_state, held, ids_of, in_words
-from chaosrun.targeting import pick, populations
 from chaosrun.units import JSON
 
 
@@ -33,26 +31,15 @@ class Ec2Terminate(Fault[Aws], frozen=True, kw_only=True):
 
     def plan(self, client: Aws, rng: random.Random) -> Hold:
         access = client.settle(self.target.access())
-        running = {each.id: each for each in self.target.running(client, access)}
-        population = [each.target() for each in running.values()]
-        targets = pick(population, self.target.pick, rng)
-        for target in targets:
-            if group := running[target.id].group:
-                raise Refused(
-                    f"{target.label} is of the group {group}", hint="use aws.asg-terminate"
-                )
-            protected = client.call(
-                access, "ec2", "describe_instance_attribute",
-                InstanceId=target.id, Attribute="disableApiTermination",
-            )  # fmt: skip
-            if protected["DisableApiTermination"].get("Value"):
-                raise Refused(f"{target.label} has termination protection")
-        client.dry_run(access, "ec2", "terminate_instances", InstanceIds=[t.id for t in targets])
+        chosen = self.target.choose(client, access, rng)
+        chosen.refuse_members()
+        chosen.refuse_protected(client, access, "disableApiTermination", "termination")
+        client.dry_run(access, "ec2", "terminate_instances", InstanceIds=chosen.ids)
         return Hold(
             fault=self.name,
-            targets=targets,
-            population=len(running),
-            populations=populations(population),
+            targets=chosen.targets,
+            population=chosen.population,
+            populations=chosen.populations,
             effect="they are terminated",
             undo=undo(access),
             way_back="none: they are gone for good",

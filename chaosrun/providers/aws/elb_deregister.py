@@ -9,9 +9,9 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, belonging, iam, undo
+from chaosrun.providers.aws import marks
+from chaosrun.providers.aws.access import Access, access_of, belonging, iam, labels_of, undo
 from chaosrun.providers.aws.client import Aws
-from chaosrun.providers.aws.marks import tags
 from chaosrun.providers.aws.target_groups import arn_of, health_of
 from chaosrun.targeting import Pick, Target, pick, populations
 from chaosrun.units import JSON
@@ -23,7 +23,7 @@ class Registered(Access, frozen=True, kw_only=True):
     """Targets of one target group."""
 
     target_group: Annotated[str, Meta(description="The target group's name or ARN", min_length=1)]
-    ids: Annotated[tuple[str, ...], Meta(description="Only targets of these ids")] = ()
+    ids: Annotated[tuple[str, ...], Meta(description="Only targets of these ids or ARNs")] = ()
     zone: Annotated[str, Meta(description="Only targets registered for this zone")] = ""
     pick: Annotated[Pick, Meta(description="How many of them")] = Pick("one")
 
@@ -53,17 +53,19 @@ class ElbDeregister(Fault[Aws], frozen=True, kw_only=True):
         access, wanted = client.settle(self.target.access()), self.target
         arn = arn_of(client, access, wanted.target_group)
         health = health_of(client, access, arn)
-        known = {one["Target"]["Id"] for one in health}
-        if missing := sorted(set(wanted.ids) - known):
+        known = {one["Target"]["Id"] for one in health}  # of functions it is an ARN
+        ids = {written if written in known else access.named(written) for written in wanted.ids}
+        if missing := sorted(ids - known):
             raise Refused(f"{', '.join(missing)}: not in {wanted.target_group}")
         healthy = [one for one in health if one["TargetHealth"]["State"] == "healthy"]
-        groups = belonging(access, group=wanted.target_group)
-        population = [(_as_target(arn, one["Target"], groups), one) for one in healthy]
+        groups = belonging(access, group=arn.rsplit("/", 2)[-2])
+        labels = labels_of(_tags(client, access, arn))
+        population = [(_as_target(arn, one["Target"], labels, groups), one) for one in healthy]
         targets = pick(
             [
                 target
                 for target, one in population
-                if (not wanted.ids or one["Target"]["Id"] in wanted.ids)
+                if (not ids or one["Target"]["Id"] in ids)
                 and wanted.zone in ("", one["Target"].get("AvailabilityZone", ""))
             ],
             wanted.pick,
@@ -85,7 +87,9 @@ class ElbDeregister(Fault[Aws], frozen=True, kw_only=True):
     def inject(cls, hold: Hold, client: Aws) -> None:
         access, arn = access_of(hold), hold.undo["arn"]
         if there := [target.undo for target in hold.targets if target.id in _serving(hold, client)]:
-            client.call(access, "elbv2", "add_tags", ResourceArns=[arn], Tags=tags(hold))
+            client.call(
+                access, "elbv2", "add_tags", ResourceArns=[arn], Tags=marks.with_way_back(hold)
+            )
             client.call(access, "elbv2", "deregister_targets", TargetGroupArn=arn, Targets=there)
 
     @classmethod
@@ -95,7 +99,9 @@ class ElbDeregister(Fault[Aws], frozen=True, kw_only=True):
         if gone := [target.undo for target in hold.targets if target.id not in now]:
             client.call(access, "elbv2", "register_targets", TargetGroupArn=arn, Targets=gone)
         if _marked(hold, client):
-            client.call(access, "elbv2", "remove_tags", ResourceArns=[arn], TagKeys=[MARK_KEY])
+            client.call(
+                access, "elbv2", "remove_tags", ResourceArns=[arn], TagKeys=marks.keys(hold)
+            )
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Aws) -> Evidence:
@@ -118,7 +124,13 @@ class ElbDeregister(Fault[Aws], frozen=True, kw_only=True):
         )
 
 
-def _as_target(arn: str, written: dict[str, Any], groups: dict[str, str] | None = None) -> Target:
+def _as_target(
+    arn: str,
+    written: dict[str, Any],
+    labels: dict[str, str] | None = None,
+    groups: dict[str, str] | None = None,
+) -> Target:
+    """A target; its labels are those of its target group, for what is registered has none."""
     port = f":{written['Port']}" if "Port" in written else ""
     name = f"{written['Id']}{port}"
     return Target(
@@ -126,6 +138,7 @@ def _as_target(arn: str, written: dict[str, Any], groups: dict[str, str] | None 
         id=f"{arn}/{name}",
         name=name,
         domain=written.get("AvailabilityZone", ""),
+        labels=labels,
         groups=groups or {},
         undo={k: written[k] for k in ("Id", "Port", "AvailabilityZone") if k in written},
     )
@@ -143,9 +156,13 @@ def _serving(hold: Hold, client: Aws) -> dict[str, str]:
 
 def _marked(hold: Hold, client: Aws) -> bool:
     """Whether the target group has our tag, and not another's."""
-    (ours,) = tags(hold)
+    (ours,) = marks.tags(hold)
+    return ours in _tags(client, access_of(hold), hold.undo["arn"])
+
+
+def _tags(client: Aws, access: Access, arn: str) -> list[dict[str, str]]:
+    """The target group's tags."""
     found = client.pages(
-        access_of(hold), "elbv2", "describe_tags", "TagDescriptions",
-        ResourceArns=[hold.undo["arn"]],
+        access, "elbv2", "describe_tags", "TagDescriptions", ResourceArns=[arn]
     )  # fmt: skip
-    return any(ours in one["Tags"] for one in found)
+    return [tag for one in found for tag in one["Tags"]]

@@ -7,12 +7,13 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from chaosrun.probe import Probe
-from chaosrun.providers.aws.access import Access
+from chaosrun.fault import Permission
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.groups import group_named
+from chaosrun.providers.aws.looking import AwsProbe
 from chaosrun.providers.aws.target_groups import arn_of, health_of
-from chaosrun.units import JSON, Duration
+from chaosrun.units import JSON
 
 
 class GroupHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -26,21 +27,21 @@ class GroupHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     suspended: Annotated[list[str], Meta(description="Its processes that are suspended")]
 
 
-class GroupProbe(Access, Probe[Aws, GroupHealth], frozen=True, kw_only=True):
+class GroupProbe(AwsProbe[GroupHealth], frozen=True, kw_only=True):
     """Looks how many instances of an Auto Scaling group are in service."""
 
     name: ClassVar[str] = "aws.asg-health"
     Result = GroupHealth
+    permissions: ClassVar[tuple[Permission, ...]] = iam("autoscaling:DescribeAutoScalingGroups")
     example: ClassVar[dict[str, JSON]] = {
         "with": {"group": "checkout"},
         "expect": "inService >= minimum",
     }
 
-    group: Annotated[str, Meta(description="The group's name", min_length=1)]
-    timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
+    group: Annotated[str, Meta(description="The group's name or ARN", min_length=1)]
 
-    def observe(self, client: Aws) -> GroupHealth:
-        group = group_named(client, client.settle(self.access()), self.group)
+    def look(self, client: Aws, access: Access) -> GroupHealth:
+        group = group_named(client, access, self.group)
         return GroupHealth(
             in_service=len(group.serving),
             desired=group.desired,
@@ -59,21 +60,22 @@ class TargetHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     states: Annotated[dict[str, int], Meta(description="How many are in each state")]
 
 
-class TargetProbe(Access, Probe[Aws, TargetHealth], frozen=True, kw_only=True):
+class TargetProbe(AwsProbe[TargetHealth], frozen=True, kw_only=True):
     """Looks how many targets of a load balancer's target group are healthy."""
 
     name: ClassVar[str] = "aws.target-health"
     Result = TargetHealth
+    permissions: ClassVar[tuple[Permission, ...]] = iam(
+        "elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"
+    )
     example: ClassVar[dict[str, JSON]] = {
         "with": {"targetGroup": "checkout"},
         "expect": "healthy >= 2",
     }
 
     target_group: Annotated[str, Meta(description="The target group's name or ARN", min_length=1)]
-    timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
 
-    def observe(self, client: Aws) -> TargetHealth:
-        access = client.settle(self.access())
+    def look(self, client: Aws, access: Access) -> TargetHealth:
         found = health_of(client, access, arn_of(client, access, self.target_group))
         states = [one["TargetHealth"]["State"] for one in found]
         return TargetHealth(

@@ -11,7 +11,7 @@ from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
 from chaosrun.providers.aws.access import access_of, belonging, iam, undo
 from chaosrun.providers.aws.client import Aws, until
-from chaosrun.providers.aws.functions import Function, mark, marked, unmark
+from chaosrun.providers.aws.functions import Function, labels, mark, marked, unmark
 from chaosrun.targeting import Pick, Target, pick
 from chaosrun.units import JSON
 
@@ -53,12 +53,14 @@ class LambdaDisableTrigger(Fault[Aws], frozen=True, kw_only=True):
             FunctionName=function["FunctionName"],
         )  # fmt: skip
         enabled = [one for one in found if one["State"] == "Enabled"]
+        tags = labels(client, access, function["FunctionArn"])
         targets = pick(
             [
                 Target(
                     kind="lambda-trigger",
                     id=one["UUID"],
                     name=one.get("EventSourceArn", "").rpartition(":")[2],
+                    labels=tags,
                     groups=belonging(access, workload=function["FunctionName"], zone=""),
                 )
                 for one in enabled

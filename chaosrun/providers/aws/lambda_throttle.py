@@ -11,7 +11,7 @@ from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
 from chaosrun.providers.aws.access import Access, access_of, belonging, iam, undo
 from chaosrun.providers.aws.client import Aws
-from chaosrun.providers.aws.functions import Function, mark, marked, unmark
+from chaosrun.providers.aws.functions import Function, labels, mark, marked, unmark
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
 
@@ -51,6 +51,7 @@ class LambdaThrottle(Fault[Aws], frozen=True, kw_only=True):
                     kind="lambda",
                     id=found["FunctionArn"],
                     name=found["FunctionName"],
+                    labels=labels(client, access, found["FunctionArn"]),
                     groups=belonging(access, zone=""),
                 ),
             ),

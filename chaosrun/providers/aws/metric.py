@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Meta
 
 from chaosrun.errors import Transient
-from chaosrun.probe import Probe
-from chaosrun.providers.aws.access import Access
+from chaosrun.fault import Permission
+from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
+from chaosrun.providers.aws.looking import AwsProbe
 from chaosrun.units import JSON, Duration
 
 
@@ -47,7 +48,7 @@ class Metric(
     ] = "Average"
 
 
-class MetricProbe(Access, Probe[Aws, MetricValue], frozen=True, kw_only=True):
+class MetricProbe(AwsProbe[MetricValue], frozen=True, kw_only=True):
     """Asks CloudWatch for a metric, or for math over several.
 
     CloudWatch is late by a minute or more, so its newest value tells of the past.
@@ -55,6 +56,7 @@ class MetricProbe(Access, Probe[Aws, MetricValue], frozen=True, kw_only=True):
 
     name: ClassVar[str] = "aws.cloudwatch-metric"
     Result = MetricValue
+    permissions: ClassVar[tuple[Permission, ...]] = iam("cloudwatch:GetMetricData")
     example: ClassVar[dict[str, JSON]] = {
         "with": {
             "metrics": {
@@ -79,7 +81,6 @@ class MetricProbe(Access, Probe[Aws, MetricValue], frozen=True, kw_only=True):
     period: Annotated[Duration, Meta(description="The length of one value's period")] = Duration(60)
     range: Annotated[Duration, Meta(description="How far back to look")] = Duration(300)
     no_data: Annotated[float | None, Meta(description="The value that no data stands for")] = None
-    timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,10 +95,10 @@ class MetricProbe(Access, Probe[Aws, MetricValue], frozen=True, kw_only=True):
         if self.range < self.period:
             raise ValueError("the range is shorter than a period")
 
-    def observe(self, client: Aws) -> MetricValue:
+    def look(self, client: Aws, access: Access) -> MetricValue:
         now = datetime.now(UTC)
         found = client.pages(
-            client.settle(self.access()), "cloudwatch", "get_metric_data", "MetricDataResults",
+            access, "cloudwatch", "get_metric_data", "MetricDataResults",
             MetricDataQueries=self._queries(),
             StartTime=now - timedelta(seconds=self.range.seconds),
             EndTime=now + timedelta(seconds=self.period.seconds),  # the period that is not over

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
-from chaosrun.providers.aws.access import Access, access_of, belonging, iam, undo
+from chaosrun.providers.aws.access import Access, access_of, belonging, iam, labels_of, undo
 from chaosrun.providers.aws.client import Aws, until
+from chaosrun.providers.aws.databases import cluster_named, writer_of
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
 
@@ -18,7 +19,7 @@ from chaosrun.units import JSON
 class Cluster(Access, frozen=True, kw_only=True):
     """One database cluster of RDS (Aurora, or a Multi-AZ cluster)."""
 
-    cluster: Annotated[str, Meta(description="The cluster's identifier", min_length=1)]
+    cluster: Annotated[str, Meta(description="The cluster's identifier or ARN", min_length=1)]
 
 
 class RdsFailover(Fault[Aws], frozen=True, kw_only=True):
@@ -40,25 +41,26 @@ class RdsFailover(Fault[Aws], frozen=True, kw_only=True):
 
     def plan(self, client: Aws, rng: random.Random) -> Hold:
         access = client.settle(self.target.access())
-        cluster = _cluster(client, access, self.target.cluster)
+        name = access.named(self.target.cluster)
+        cluster = cluster_named(client, access, name)
         if cluster["Status"] != "available":
-            raise Refused(f"{self.target.cluster} is {cluster['Status']}, not available")
+            raise Refused(f"{name} is {cluster['Status']}, not available")
         readers = sorted(
             one["DBInstanceIdentifier"]
             for one in cluster["DBClusterMembers"]
             if not one["IsClusterWriter"]
         )
         if not readers:
-            raise Refused(f"{self.target.cluster} has no reader to fail over to")
-        writer, heir = _writer(cluster), rng.choice(readers)
+            raise Refused(f"{name} has no reader to fail over to")
+        writer, heir = writer_of(cluster), rng.choice(readers)
         return Hold(
             fault=self.name,
             targets=(
                 Target(
                     kind="rds-cluster",
                     id=cluster["DBClusterArn"],
-                    name=self.target.cluster,
-                    labels={tag["Key"]: tag["Value"] for tag in cluster.get("TagList", ())},
+                    name=name,
+                    labels=labels_of(cluster.get("TagList", ())),
                     groups=belonging(access, zone=""),
                 ),
             ),
@@ -74,7 +76,7 @@ class RdsFailover(Fault[Aws], frozen=True, kw_only=True):
     @classmethod
     def inject(cls, hold: Hold, client: Aws) -> None:
         access, name = access_of(hold), hold.targets[0].name
-        if _writer(_cluster(client, access, name)) == hold.undo["writer"]:
+        if writer_of(cluster_named(client, access, name)) == hold.undo["writer"]:
             client.call(
                 access, "rds", "failover_db_cluster",
                 DBClusterIdentifier=name, TargetDBInstanceIdentifier=hold.undo["heir"],
@@ -83,33 +85,23 @@ class RdsFailover(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def revert(cls, hold: Hold, client: Aws) -> None:
-        """The cluster does it."""
+        """The cluster does it: it is waited for, as long as the step's `timeout`."""
+        name = hold.targets[0].label
+        until(lambda: cls.restored(hold, client).seen, f"{name} should be whole")
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Aws) -> Evidence:
-        writer = _writer(_cluster(client, access_of(hold), hold.targets[0].name))
+        writer = writer_of(cluster_named(client, access_of(hold), hold.targets[0].name))
         return Evidence(
             writer not in ("", hold.undo["writer"]), f"the writer is {writer or 'nobody'}"
         )
 
     @classmethod
     def restored(cls, hold: Hold, client: Aws) -> Evidence:
-        cluster = _cluster(client, access_of(hold), hold.targets[0].name)
-        writer, members = _writer(cluster), len(cluster["DBClusterMembers"])
+        cluster = cluster_named(client, access_of(hold), hold.targets[0].name)
+        writer, members = writer_of(cluster), len(cluster["DBClusterMembers"])
         whole = cluster["Status"] == "available" and members >= hold.undo["members"]
         return Evidence(
             whole and bool(writer),
             f"it is {cluster['Status']}; {members} members, the writer is {writer or 'nobody'}",
         )
-
-
-def _cluster(client: Aws, access: Access, name: str) -> dict[str, Any]:
-    found: list[dict[str, Any]] = client.pages(
-        access, "rds", "describe_db_clusters", "DBClusters", DBClusterIdentifier=name
-    )
-    return found[0]
-
-
-def _writer(cluster: dict[str, Any]) -> str:
-    members = cluster["DBClusterMembers"]
-    return next((one["DBInstanceIdentifier"] for one in members if one["IsClusterWriter"]), "")

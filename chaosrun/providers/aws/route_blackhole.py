@@ -12,7 +12,15 @@ from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission
 from chaosrun.network import has_reference
 from chaosrun.providers.aws import marks
-from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, belonging, iam, undo
+from chaosrun.providers.aws.access import (
+    MARK_KEY,
+    Access,
+    access_of,
+    belonging,
+    iam,
+    labels_of,
+    undo,
+)
 from chaosrun.providers.aws.client import Aws
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
@@ -28,7 +36,7 @@ _BY = (
 class Route(Access, frozen=True, kw_only=True):
     """One route of a route table."""
 
-    table: Annotated[str, Meta(description="The id of the route table", min_length=1)]
+    table: Annotated[str, Meta(description="The id or ARN of the route table", min_length=1)]
     destination: Annotated[
         str, Meta(description="The route's destination", examples=["0.0.0.0/0", "10.9.0.0/16"])
     ]
@@ -62,10 +70,11 @@ class RouteBlackhole(Fault[Aws], frozen=True, kw_only=True):
 
     def plan(self, client: Aws, rng: random.Random) -> Hold:  # noqa: ARG002
         access = client.settle(self.target.access())
-        table, wanted = _table(client, access, self.target.table), self.target.destination
+        table_id, wanted = access.named(self.target.table), self.target.destination
+        table = _table(client, access, table_id)
         route = _route(table, wanted)
         if route is None:
-            raise Refused(f"{self.target.table} has no route to {wanted}")
+            raise Refused(f"{table_id} has no route to {wanted}")
         if route.get("Origin") != "CreateRoute" or route.get("GatewayId") == "local":
             raise Refused(f"the route to {wanted} is not one that can be made again")
         by = {key: route[key] for key in _BY if route.get(key)}
@@ -80,16 +89,16 @@ class RouteBlackhole(Fault[Aws], frozen=True, kw_only=True):
             targets=(
                 Target(
                     kind="route",
-                    id=f"{self.target.table}/{wanted}",
+                    id=f"{table_id}/{wanted}",
                     name=wanted,
                     undo=by,
-                    labels={tag["Key"]: tag["Value"] for tag in table.get("Tags", ())},
+                    labels=labels_of(table.get("Tags", ())),
                     groups=belonging(access, zone=""),
                 ),
             ),
             population=len([one for one in table["Routes"] if one.get("GatewayId") != "local"]),
             effect=f"{wanted} cannot be reached",
-            undo=undo(access, table=self.target.table, to=_key(route)),
+            undo=undo(access, table=table_id, to=_key(route)),
             way_back="chaosrun makes the route again",
             mechanism="DeleteRoute",
             used=self.permissions,

@@ -105,12 +105,6 @@ class Docker(Networks, Resources):
             return dict(self._call(engine, "inspect_container", container))
         return None
 
-    def network(self, engine: Engine, name: str) -> dict[str, Any] | None:
-        """All about one network; None when there is none."""
-        with contextlib.suppress(NotFound):
-            return dict(self._call(engine, "inspect_network", name))
-        return None
-
     def logs(self, engine: Engine, container: str, since: float, most: int) -> bytes:
         """The last lines that a container wrote from that moment on, at most so many."""
         return bytes(
@@ -154,8 +148,13 @@ class Docker(Networks, Resources):
             self._call(engine, "remove_container", container, v=volumes, force=True)
 
     def disconnect(self, engine: Engine, network: str, container: str) -> None:
-        with contextlib.suppress(NotFound):
+        try:
             self._call(engine, "disconnect_container_from_network", container, network, force=True)
+        except NotFound:
+            pass
+        except Indeterminate as error:
+            if "is not connected to" not in str(error):
+                raise
 
     def connect(
         self, engine: Engine, network: str, container: str, endpoint: dict[str, JSON]

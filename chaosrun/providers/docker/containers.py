@@ -185,9 +185,23 @@ def present(client: Docker, engine: Engine, target: Target) -> Container:
 
 
 def as_target(listed: Listed, engine: Engine) -> Target:
-    """A container as a target."""
+    """A container as a target.
+
+    Its failure domain is its compose service, so that a plan shows how many of each are hit.
+    """
     return Target(
-        kind="container", id=listed.id, name=listed.name, domain=listed.domain or engine.name
+        kind="container",
+        id=listed.id,
+        name=listed.name,
+        domain=listed.domain or engine.name,
+        labels=listed.labels,
+        groups={
+            "account": engine.name,
+            "namespace": listed.labels.get(PROJECT, ""),
+            "workload": listed.domain,
+            "group": "",
+            "zone": engine.name,
+        },
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from chaosrun.errors import Refused
+from chaosrun.errors import ChaosrunError, Refused
 from chaosrun.fault import Evidence, Hold, Permission
 from chaosrun.providers.docker import marks, switch
 from chaosrun.providers.docker.client import Docker, Engine
@@ -19,6 +19,7 @@ from chaosrun.providers.docker.containers import (
     calls,
     each_now,
     engine_of,
+    inspected,
     on_all,
     present,
     undo,
@@ -35,12 +36,12 @@ class NetworkDisconnect(switch.Switched, frozen=True, kw_only=True):
     Its interface is gone for the hold: calls fail at once, and others do not find its name and
     aliases. It is connected again with the same aliases, links and driver options, and with the
     same addresses; only on a network whose subnet nobody chose does Docker give an address as it
-    likes, which the plan says.
+    likes.
     """
 
     name: ClassVar[str] = "docker.network-disconnect"
     permissions: ClassVar[tuple[Permission, ...]] = calls(
-        "GET /networks/{id}", "POST /networks/{id}/connect", "POST /networks/{id}/disconnect",
+        "POST /networks/{id}/connect", "POST /networks/{id}/disconnect",
         *marks.CALLS,
     )  # fmt: skip
     example: ClassVar[dict[str, JSON]] = {
@@ -59,20 +60,17 @@ class NetworkDisconnect(switch.Switched, frozen=True, kw_only=True):
         picked = pick(running, self.target.pick, rng)
         now = [present(client, engine, target) for target in picked]
         names = [self._network(each) for each in now]
-        fixed = {name: _has_subnet(client, engine, name) for name in sorted(set(names))}
         switched = switch.possible(engine, now, client)
-        free = [name for name, known in fixed.items() if not known]
         return Hold(
             fault=self.name,
             targets=tuple(
-                _with_endpoint(target, each, name, fixed[name])
+                _with_endpoint(target, each, name)
                 for target, each, name in zip(picked, now, names, strict=True)
             ),
             population=len(running),
-            effect=f"they lose the network {', '.join(fixed)}",
+            effect=f"they lose the network {', '.join(sorted(set(names)))}",
             undo=undo(engine, **{switch.ON: switched}),
-            way_back=f"they are connected again: {switch.in_words(switched)}"
-            + (f"; their address on {', '.join(free)} may be another" if free else ""),
+            way_back=f"they are connected again: {switch.in_words(switched)}",
             mechanism="docker network disconnect",
             expiry=switch.expiry(switched),
             used=self.permissions,
@@ -109,8 +107,8 @@ class NetworkDisconnect(switch.Switched, frozen=True, kw_only=True):
     def undo(cls, hold: Hold, client: Docker) -> None:
         for target, now in each_now(hold, client):
             name = target.undo["network"]
-            if now is not None and name not in now.networks:
-                client.connect(engine_of(hold), name, target.id, target.undo["endpoint"])
+            if now is not None and not _is_on(now, name):
+                _connect(client, engine_of(hold), target)
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Docker) -> Evidence:
@@ -133,21 +131,42 @@ class NetworkDisconnect(switch.Switched, frozen=True, kw_only=True):
         return marks.and_none_left(seen, hold, client)
 
 
-def _has_subnet(client: Docker, engine: Engine, name: str) -> bool:
-    """Whether addresses on it can be asked for: a person chose its subnet."""
-    found = client.network(engine, name)
-    if found is None:
-        raise Refused(f"there is no network {name}")
-    # A default subnet is shown like a chosen one; the engine refuses to give addresses of it.
-    return bool((found.get("IPAM") or {}).get("Config")) and name != "bridge"
+def _connect(client: Docker, engine: Engine, target: Target) -> None:
+    """Connect it as it was.
+
+    An address that Docker gave can be asked for again only where a person chose the network's
+    subnet (nothing tells which do but the answer), and only while nobody else has it.
+    """
+    network, endpoint = target.undo["network"], target.undo["endpoint"]
+    given = target.undo["given"]
+    before = inspected(client, engine, target.id)
+    if before is not None and network in before.networks:  # half, by a revert that was cut off
+        client.disconnect(engine, network, target.id)
+    if given:
+        try:
+            wished = {**endpoint, "IPAMConfig": {**endpoint.get("IPAMConfig", {}), **given}}
+            client.connect(engine, network, target.id, wished)
+            return
+        except ChaosrunError:
+            now = inspected(client, engine, target.id)
+            if now is None or _is_on(now, network):
+                return
+            if network in now.networks:  # half connected, as Docker leaves it then
+                client.disconnect(engine, network, target.id)
+    client.connect(engine, network, target.id, endpoint)
 
 
-def _with_endpoint(target: Target, now: Container, name: str, fixed: bool) -> Target:
+def _is_on(now: Container, network: str) -> bool:
+    """Whether it is on that network, with an address there if it runs."""
+    there = now.networks.get(network)
+    return there is not None and (not now.runs or any(there.get(shown) for shown, _ in _ADDRESSES))
+
+
+def _with_endpoint(target: Target, now: Container, name: str) -> Target:
     """The target with what connecting it again takes, and what it must look like then."""
     there = now.networks[name]
     wanted: dict[str, Any] = dict(there.get("IPAMConfig") or {})
-    if fixed and now.runs:
-        wanted |= {asked: there[shown] for shown, asked in _ADDRESSES if there.get(shown)}
+    given = {asked: there[shown] for shown, asked in _ADDRESSES if there.get(shown)}
     aliases = _aliases(there, now.id)
     endpoint = {
         key: value
@@ -157,13 +176,14 @@ def _with_endpoint(target: Target, now: Container, name: str, fixed: bool) -> Ta
         )
         if value
     }  # fmt: skip
-    shown = {key: there.get(key, "") for key, _ in _ADDRESSES}
+    shown = {key: there.get(key, "") for key, asked in _ADDRESSES if asked in wanted}
     return msgspec.structs.replace(
         target,
         undo={
             "network": name,
             "endpoint": endpoint,
-            "addresses": shown if wanted else {},
+            "given": {asked: each for asked, each in given.items() if asked not in wanted},
+            "addresses": shown,
             "aliases": aliases,
         },
     )
@@ -175,9 +195,9 @@ def _aliases(endpoint: dict[str, Any], container: str) -> list[str]:
 
 
 def _as_before(target: Target, now: Container) -> bool:
-    there = now.networks.get(target.undo["network"])
-    if there is None:
+    if not _is_on(now, target.undo["network"]):
         return False
+    there = now.networks[target.undo["network"]]
     addresses = {key: there.get(key, "") for key in target.undo["addresses"]}
     return _aliases(there, now.id) == target.undo["aliases"] and (
         not now.runs or addresses == target.undo["addresses"]

@@ -9,6 +9,7 @@ leaving.py  draining.py  containers.py  keys.py  environment.py  objects.py   wh
 agents.py  in_pods.py  reach.py  network.py   agents of ours, for what is done inside of pods
 pod_*.py  node_*.py  ...   the faults
 *_probe.py  *_gates.py     the probes and gates
+halts.py        a halt switch in the cluster
 grants.py       the roles that grant an experiment its rights
 """
 
@@ -63,6 +64,7 @@ provider = Provider(
         "kubernetes.no-other-chaos": "safe_gates:NoOtherChaos",
         "kubernetes.rollout-complete": "whole_gates:RolloutComplete",
     },
+    halts={"kubernetes.config-map": "halts:ConfigMapHalt"},
     connect="api:connect",
     sweep="marks:find",
     grants={"rbac": "grants:document"},

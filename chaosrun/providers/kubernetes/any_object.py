@@ -14,8 +14,15 @@ from chaosrun.providers.kubernetes.kinds import Ref, guessed
 class AnyObject(Access, frozen=True, kw_only=True):
     """One object of any kind that the API server knows."""
 
-    api_version: Annotated[str, Meta(examples=["chaos-mesh.org/v1alpha1"], min_length=1)]
-    kind: Annotated[str, Meta(examples=["NetworkChaos"], min_length=1)]
+    api_version: Annotated[
+        str,
+        Meta(
+            description="Its API's group and version",
+            examples=["chaos-mesh.org/v1alpha1"],
+            min_length=1,
+        ),
+    ]
+    kind: Annotated[str, Meta(description="Its kind", examples=["NetworkChaos"], min_length=1)]
     called: Annotated[str, Meta(description="Its name", min_length=1)] = msgspec.field(name="name")
     namespace: Annotated[str, Meta(description="Its namespace; without it, it has none")] = ""
     plural: Annotated[

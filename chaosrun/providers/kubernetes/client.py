@@ -35,10 +35,16 @@ class Connection:
         self._api.rest_client.pool_manager.clear()
 
     def renew(self) -> None:
-        """Read the credentials anew: they may have expired."""
+        """Read the credentials anew: they may have expired. Raises Refused for another server."""
         with self._lock:
+            before = self._api.configuration.host
             self.close()
             self.context, self._api = _configured(self._access)
+            if self._api.configuration.host != before:
+                raise Refused(
+                    f"the kubeconfig names another server than before: {before}",
+                    hint="put the context back, or start anew",
+                )
 
     def send(
         self,
@@ -154,15 +160,14 @@ def _configured(access: Access) -> tuple[str, Any]:
     from kubernetes import config
     from kubernetes.client import ApiClient, Configuration
     from kubernetes.config.config_exception import ConfigException
+    from yaml import YAMLError
 
     settings, context = Configuration(), access.context
     files = [name for name in kubeconfigs(access) if Path(name).exists()]
     try:
         if files:
             where = os.pathsep.join(files)
-            if not context:
-                current = config.list_kube_config_contexts(config_file=where)[1]
-                context = str(current["name"])
+            context = context or _current(files)
             config.load_kube_config(
                 config_file=where, context=context,
                 client_configuration=settings, persist_config=False,
@@ -174,11 +179,25 @@ def _configured(access: Access) -> tuple[str, Any]:
             config.load_incluster_config(client_configuration=settings)
     except ConfigException as error:
         raise Refused(f"kubeconfig: {error}", hint="`kubectl config get-contexts`") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refused(f"the kubeconfig cannot be read: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise Refused(f"the kubeconfig cannot be read: {said}") from None
     settings.connection_pool_maxsize = _CONNECTIONS
     settings.retries = False
     return context, ApiClient(settings)
+
+
+def _current(files: list[str]) -> str:
+    """The context that kubectl would take: of the first file that names one. Raises Refused."""
+    from yaml import safe_load
+
+    for name in files:
+        found = safe_load(Path(name).read_text()) or {}
+        if current := found.get("current-context"):
+            return str(current)
+    raise Refused(
+        "the kubeconfig names no current context", hint="`kubectl config use-context`, or `context`"
+    )
 
 
 def kubeconfigs(access: Access) -> list[str]:

@@ -27,7 +27,8 @@ NONE = "CHAOSRUN:there-is-no-such-image"
 
 
 def images_of(pod: Pod, names: Iterable[str]) -> dict[str, str]:
-    """The image of each of these containers, or of all. Raises Refused for an unknown one."""
+    """The image of each of these containers, or of all. Raises Refused for one that is unknown,
+    or does not run: whether it was stopped could not be told."""
     images = {one["name"]: one["image"] for one in pod.spec["containers"]}
     wanted = list(names) or sorted(images)
     if unknown := sorted(set(wanted) - set(images)):
@@ -37,6 +38,12 @@ def images_of(pod: Pod, names: Iterable[str]) -> dict[str, str]:
         )
     if NONE in images.values():
         raise Refused(f"pod {pod.namespace}/{pod.name} is failing by another run's fault")
+    running = {name for name, one in pod.containers.items() if "running" in one.get("state", {})}
+    if idle := sorted(set(wanted) - running):
+        raise Refused(
+            f"pod {pod.namespace}/{pod.name}: {', '.join(idle)} does not run now",
+            hint="wait until it does",
+        )
     return {name: images[name] for name in wanted}
 
 

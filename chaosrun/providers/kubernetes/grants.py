@@ -11,17 +11,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from chaosrun.errors import Rejected
-from chaosrun.rights import Permission
+from chaosrun.rights import Need, Permission, by_right
 
 _GROUP = "rbac.authorization.k8s.io"
 
 
-def document(rights: Iterable[Permission], name: str, subject: str) -> str:
+def document(needs: Iterable[Need], name: str, subject: str) -> str:
     """The YAML for `kubectl apply -f -`: a role for each namespace, and one for the cluster."""
     import yaml
 
     written = yaml.safe_dump_all(
-        objects(rights, name, subject), sort_keys=False, default_flow_style=None
+        objects(by_right(needs), name, subject), sort_keys=False, default_flow_style=None
     )
     return str(written)
 

@@ -33,9 +33,12 @@ class NodeTaint(Fault[Kubernetes], frozen=True, kw_only=True):
     }
 
     target: Nodes
-    key: Annotated[str, Meta(min_length=1)] = "chaosrun.dev/fault"
-    value: str = ""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+    key: Annotated[str, Meta(min_length=1, description="The taint's key")] = "chaosrun.dev/fault"
+    value: Annotated[str, Meta(description="The taint's value")] = ""
+    effect: Annotated[
+        Literal["NoSchedule", "PreferNoSchedule", "NoExecute"],
+        Meta(description="What becomes of pods that do not tolerate it"),
+    ] = "NoSchedule"
 
     def needs(self) -> tuple[Permission, ...]:
         return self.target.rights("get", "patch")

@@ -15,7 +15,7 @@ from chaosrun.providers.kubernetes.access import CLUSTER, Access, rbac
 from chaosrun.providers.kubernetes.api import Kubernetes, missing
 from chaosrun.providers.kubernetes.kinds import Kind, Object
 from chaosrun.providers.kubernetes.require import in_words
-from chaosrun.rights import Permission
+from chaosrun.rights import Need, Permission, by_right
 from chaosrun.units import JSON, Duration
 
 _MESH, _LITMUS = "chaos-mesh.org/v1alpha1", "litmuschaos.io/v1alpha1"
@@ -46,9 +46,9 @@ class CanDo(Access, Gate[Kubernetes], frozen=True, kw_only=True):
     def needs(self) -> tuple[Permission, ...]:
         return CLUSTER
 
-    def measure_rights(self, client: Kubernetes, needed: tuple[Permission, ...]) -> Measured:
+    def measure_rights(self, client: Kubernetes, needs: tuple[Need, ...]) -> Measured:
         access = msgspec.structs.replace(self.access())
-        asked = [right for right in needed if right.system == "rbac"]
+        asked = [right for right in by_right(needs) if right.system == "rbac"]
         lacking = missing(client, access, asked)
         said = "; ".join(map(in_words, lacking[:_NAMED]))
         more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""

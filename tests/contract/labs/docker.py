@@ -12,6 +12,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -100,6 +101,7 @@ class DockerLab(Lab):
     def build(self, cleanup: contextlib.ExitStack) -> None:
         self.engine = docker_engine()
         self.directory = directory_of_ours(cleanup)
+        cleanup.callback(self._end_switches)
         point_at(self.engine, cleanup)
         key = repr((self.host, self.keeps_address))
         if key not in _shops:
@@ -119,6 +121,13 @@ class DockerLab(Lab):
             "notes": len(list(self.directory.iterdir())),
             "held": any(self._ours(pid) for pid in with_word("hold")),
         }
+
+    def _end_switches(self) -> None:
+        """Those that a broken promise left: their engine may be gone before they are."""
+        for pid in with_word("hold"):
+            if self._ours(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _ours(self, pid: int) -> bool:
         return procfs.variable(pid, VARIABLE) == str(self.directory)

@@ -167,7 +167,7 @@ def is_whole(place: str, app: str) -> bool:
     everything = outside().items(f"/api/v1/namespaces/{place}/pods?labelSelector=app={app}")
     counts = [status.get(f"{which}eplicas", 0) for which in ("r", "updatedR", "readyR")]
     settled = status.get("observedGeneration") == found["metadata"]["generation"]
-    return bool(settled and {*counts, len(everything)} == {wanted})
+    return bool(settled and {*counts, sum(map(ready, everything)), len(everything)} == {wanted})
 
 
 def worn(found: Object) -> JSON:
@@ -310,6 +310,7 @@ class NewPodLab(ClusterLab):
     again and again."""
 
     replicas = 1
+    slow = ("a_failure_at_any_call_can_be_reverted",)
 
     def lease(self, *, seconds: float = 60.0) -> Hold:
         for pod in pods(self.place, self.app):

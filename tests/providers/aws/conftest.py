@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from chaosrun.providers.aws.client import Aws
-from tests.contract.labs.aws import GroupLab, enter
+from tests.contract.labs.aws import GroupTerminateLab, enter
 
 
 @pytest.fixture
@@ -20,10 +20,8 @@ def aws() -> Iterator[Aws]:
         yield client
 
 
-class Shop(GroupLab):
+class Shop(GroupTerminateLab):
     """A group of three, as the experiments know it."""
-
-    fault = "aws.asg-terminate"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from chaosrun.codec import from_plain
 from chaosrun.errors import ChaosrunError, Indeterminate, Refused, Transient
 from chaosrun.providers.aws import marks
 from chaosrun.providers.aws.access import Access
-from chaosrun.providers.aws.client import Aws, NotFound, until
+from chaosrun.providers.aws.client import Aws, Denied, NotFound, until
 from chaosrun.providers.aws.ec2_stop import Ec2Stop
 from tests.contract.labs.aws import ACCOUNT, REGION, StopLab, endpoint
 
@@ -90,7 +90,7 @@ def test_no_credentials_are_refused(aws: Aws, monkeypatch: pytest.MonkeyPatch) -
         ("RequestLimitExceeded", 503, Transient, Transient),
         ("Throttling", 400, Transient, Transient),
         ("ExpiredToken", 400, Transient, Transient),
-        ("UnauthorizedOperation", 403, Refused, Refused),
+        ("UnauthorizedOperation", 403, Denied, Denied),
         ("InvalidInstanceID.NotFound", 400, NotFound, NotFound),
         ("DependencyViolation", 400, Transient, Transient),
         ("InternalError", 500, Transient, Indeterminate),
@@ -130,6 +130,7 @@ def test_waiting_ends() -> None:
         {"region": "eu-west-1"},
         {"ids": ["i-1"], "account": "12"},
         {"ids": ["i-1"], "externalId": "x"},
+        {"ids": ["i-1"], "sessionTags": {"team": "x"}},
     ],
 )
 def test_nothing_is_selected_by_omission(target: dict[str, object]) -> None:

@@ -16,19 +16,26 @@ import pytest
 
 from chaosrun import discovery
 from chaosrun.events import Verdict
+from chaosrun.providers.aws import layer
 from chaosrun.verdicts import exit_code
 from tests.contract.labs.aws import (
     REGION,
     AwsLab,
     BalancedLab,
+    CacheFailoverThatMotoLacksLab,
     FailoverLab,
     GroupLab,
     InstancesLab,
+    NodegroupThatMotoHasNoNodesForLab,
+    ProvisionedTableLab,
+    RebootOfADatabaseThatMotoIgnoresLab,
     RouteLab,
+    TasksThatMotoDoesNotReplaceLab,
     TriggerLab,
     ZoneLab,
     _outside,
 )
+from tests.contract.labs.aws_ssm import SHELLS, enter_namespace, with_shells
 
 FILES = sorted(Path("experiments/aws").glob("*.yaml"))
 
@@ -38,18 +45,26 @@ class Shop(AwsLab):
 
     fault = "aws.ec2-stop"
 
+    def build(self, cleanup: contextlib.ExitStack) -> None:
+        with_shells(cleanup)
+        SHELLS.inside = enter_namespace(cleanup)
+        super().build(cleanup)
+
     def made(self) -> None:
         self.parts: list[Any] = []
         self.given: dict[str, str] = {"zone": f"{REGION}a", "hold": "1s"}
         for kind in (
             BalancedLab, FailoverLab, GroupLab, InstancesLab, RouteLab, ZoneLab,
-            TriggerLab,
+            TriggerLab, TasksThatMotoDoesNotReplaceLab, NodegroupThatMotoHasNoNodesForLab,
+            RebootOfADatabaseThatMotoIgnoresLab, CacheFailoverThatMotoLacksLab,
+            ProvisionedTableLab,
         ):  # fmt: skip
             part = kind()
             part.made()
             self.parts.append(part)
             for name in ("vpc", "table"):
                 self.given[name] = getattr(part, name, self.given.get(name, ""))
+        self.more_of_the_shop()
         cloudwatch = _outside("cloudwatch")
         cloudwatch.put_metric_alarm(
             AlarmName="shop-errors", Namespace="Shop", MetricName="Errors", Statistic="Sum",
@@ -57,6 +72,30 @@ class Shop(AwsLab):
             ComparisonOperator="GreaterThanThreshold",
         )  # fmt: skip
         cloudwatch.set_alarm_state(AlarmName="shop-errors", StateValue="OK", StateReason="quiet")
+
+    def more_of_the_shop(self) -> None:
+        """A volume, a Spot instance, and our layer in the function."""
+        lambda_ = _outside("lambda")
+        published = lambda_.publish_layer_version(
+            LayerName="chaosrun", Content={"ZipFile": layer.zipped()}
+        )
+        lambda_.update_function_configuration(
+            FunctionName="shop", Layers=[published["LayerVersionArn"]],
+            Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": layer.WRAPPER}},
+        )  # fmt: skip
+        ec2 = _outside("ec2")
+        tags = [{"Key": "app", "Value": "shop"}]
+        ec2.create_volume(
+            AvailabilityZone=f"{REGION}a", Size=8,
+            TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+        )  # fmt: skip
+        ec2.run_instances(
+            ImageId="ami-12c6146b", MinCount=1, MaxCount=1,
+            InstanceMarketOptions={"MarketType": "spot"},
+            TagSpecifications=[
+                {"ResourceType": "instance", "Tags": [{"Key": "app", "Value": "batch"}]}
+            ],
+        )  # fmt: skip
 
     def snapshot(self) -> list[Any]:
         return [part.snapshot() for part in self.parts]
@@ -80,7 +119,11 @@ def as_it_says(file: Path) -> Iterator[None]:
     scaling = _outside("autoscaling")
     if "nothing-would-heal" in file.name:
         scaling.suspend_processes(AutoScalingGroupName="shop", ScalingProcesses=["Launch"])
+    if "during-a-rollout" in file.name:
+        scaling.start_instance_refresh(AutoScalingGroupName="shop")
     yield
+    if "during-a-rollout" in file.name:
+        scaling.cancel_instance_refresh(AutoScalingGroupName="shop")
     if "nothing-would-heal" in file.name:
         scaling.resume_processes(AutoScalingGroupName="shop", ScalingProcesses=["Launch"])
 
@@ -108,7 +151,7 @@ def test_it_ends_as_it_says_and_leaves_nothing(shop: Shop, file: Path) -> None:
 def test_every_fault_probe_and_gate_is_in_an_experiment() -> None:
     provider = discovery.provider_of("faults", "aws.ec2-stop")
     text = "\n".join(file.read_text() for file in FILES)
-    names = [*provider.faults, *provider.gates, "aws.alarm", "aws.asg-health", "aws.target-health"]
+    names = [*provider.faults, *provider.gates, *set(provider.probes) - {"aws.cloudwatch-metric"}]
     assert [name for name in names if not re.search(rf"{re.escape(name)}\b", text)] == []
     assert len(FILES) >= 12
 

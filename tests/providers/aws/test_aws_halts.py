@@ -1,4 +1,4 @@
-"""Halt sources on AWS: moto for Systems Manager; the Stubber for the lever, which moto lacks."""
+"""Halt sources on AWS: moto for Systems Manager; the Stubber for each state of the lever."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def test_the_safety_lever_halts_unless_it_is_disengaged(aws: Aws, status: str, o
             {"id": "default"},
         )
         found = FisLever().read(aws)
-    assert (found.on, found.seen) == (on, f"the safety lever is {status}: incident 4711")
+    where = f"in account {ACCOUNT}, {REGION}"
+    assert (found.on, found.seen) == (on, f"the safety lever is {status} {where}: incident 4711")
 
 
 def test_a_lever_that_may_not_be_read_raises(aws: Aws) -> None:

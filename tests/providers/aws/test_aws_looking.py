@@ -7,15 +7,28 @@ from typing import Any
 import pytest
 from botocore.stub import ANY, Stubber
 
+from chaosrun import discovery
 from chaosrun.codec import from_plain
 from chaosrun.errors import Refused, Transient
 from chaosrun.providers.aws.access import Access
 from chaosrun.providers.aws.account import Account
 from chaosrun.providers.aws.alarms import AlarmProbe, AlarmsOk, AlarmState
 from chaosrun.providers.aws.client import Aws
+from chaosrun.providers.aws.ecs_service import ServiceProbe
 from chaosrun.providers.aws.health import GroupProbe, TargetProbe
 from chaosrun.providers.aws.metric import MetricProbe
-from tests.contract.labs.aws import ACCOUNT, REGION, BalancedLab, _outside
+from chaosrun.providers.aws.rds_status import DatabaseProbe
+from chaosrun.providers.aws.rollouts import RolloutComplete
+from chaosrun.providers.aws.sqs_depth import Depth, QueueProbe
+from tests.contract.labs.aws import (
+    ACCOUNT,
+    REGION,
+    BalancedLab,
+    FailoverLab,
+    RebootOfADatabaseThatMotoIgnoresLab,
+    TasksThatMotoDoesNotReplaceLab,
+    _outside,
+)
 from tests.providers.aws.conftest import Shop
 
 METRIC = {"namespace": "Shop", "metric": "Errors", "dimensions": {"app": "shop"}}
@@ -141,3 +154,105 @@ def test_a_target_group_tells_how_many_are_healthy() -> None:
         seen = TargetProbe(target_group="shop").observe(lab.client)
         assert (seen.healthy, seen.total, seen.states) == (3, 3, {"healthy": 3})
         assert TargetProbe(target_group=lab.arn).observe(lab.client) == seen
+
+
+def test_every_probe_and_gate_declares_the_rights_it_takes() -> None:
+    provider = discovery.provider_of("faults", "aws.ec2-stop")
+    for table, find in (("probes", discovery.probe), ("gates", discovery.gate)):
+        for name in getattr(provider, table):
+            kind: Any = find(name)
+            actions = [each.action for each in kind.permissions]
+            assert "sts:GetCallerIdentity" in actions, name
+
+
+def test_a_service_tells_whether_it_is_steady() -> None:
+    with TasksThatMotoDoesNotReplaceLab() as lab:
+        seen = ServiceProbe(cluster=lab.cluster, service="web").observe(lab.client)
+        assert (seen.steady, seen.running, seen.desired, seen.pending) == (True, 3, 3, 0)
+        assert seen.deployments == ["PRIMARY is COMPLETED"]
+        arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/{lab.cluster}/web"
+        assert ServiceProbe(cluster=lab.cluster, service=arn).observe(lab.client) == seen
+        with pytest.raises(Refused, match="no service 'other' in cluster 'shop'"):
+            ServiceProbe(cluster=lab.cluster, service="other").observe(lab.client)
+
+
+def test_a_cluster_tells_its_status_and_its_writer() -> None:
+    with FailoverLab() as lab:
+        seen = DatabaseProbe(cluster="shop").observe(lab.client)
+        assert (seen.available, seen.status, seen.writer, seen.members) == (
+            True, "available", "one", 3,
+        )  # fmt: skip
+        with pytest.raises(Refused, match="no database 'other'"):
+            DatabaseProbe(cluster="other").observe(lab.client)
+
+
+def test_a_database_that_is_stopped_is_not_available() -> None:
+    with RebootOfADatabaseThatMotoIgnoresLab() as lab:
+        probe = DatabaseProbe(instance="orders")
+        seen = probe.observe(lab.client)
+        assert (seen.available, seen.writer, seen.zone) == (True, "orders", f"{REGION}a")
+        lab.service("rds").stop_db_instance(DBInstanceIdentifier="orders")
+        seen = probe.observe(lab.client)
+        assert (seen.available, seen.status, seen.writer) == (False, "stopped", "")
+
+
+@pytest.mark.parametrize("written", [{}, {"cluster": "a", "instance": "b"}])
+def test_a_database_must_be_one_of_the_two(written: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="cluster or instance"):
+        from_plain(written, DatabaseProbe)
+
+
+def test_a_queue_tells_what_waits_and_what_is_in_flight(aws: Aws) -> None:
+    sqs = _outside("sqs")
+    url = sqs.create_queue(QueueName="orders")["QueueUrl"]
+    for number in range(3):
+        sqs.send_message(QueueUrl=url, MessageBody=str(number))
+    sqs.receive_message(QueueUrl=url)
+    expected = Depth(waiting=2, in_flight=1, delayed=0, total=3)
+    for written in ("orders", url, f"arn:aws:sqs:{REGION}:{ACCOUNT}:orders"):
+        assert QueueProbe(queue=written).observe(aws) == expected
+    with pytest.raises(Refused, match="sqs get_queue_url"):
+        QueueProbe(queue="other").observe(aws)
+
+
+def rollout(**written: Any) -> RolloutComplete:
+    return from_plain(written, RolloutComplete)
+
+
+def test_an_instance_refresh_which_moto_lacks_closes_the_gate(shop: Shop) -> None:
+    gate = rollout(groups=["shop"])
+    measured = gate.measure(shop.client)
+    assert (measured.open, measured.measured) == (True, "nothing is rolled out, of 1 looked at")
+    scaling = shop.service("autoscaling")
+    scaling.start_instance_refresh(AutoScalingGroupName="shop")
+    measured = gate.measure(shop.client)
+    assert not measured.open
+    assert measured.measured == "an instance refresh of shop is InProgress"
+    scaling.cancel_instance_refresh(AutoScalingGroupName="shop")
+    assert gate.measure(shop.client).open
+
+
+def test_a_deployment_of_codedeploy_by_the_stubber_closes_the_gate(aws: Aws) -> None:
+    gate = rollout(deployments=[{"application": "shop", "group": "production"}])
+    access = aws.settle(Access())
+    expected = {
+        "applicationName": "shop",
+        "deploymentGroupName": "production",
+        "includeOnlyStatuses": ["Created", "Queued", "InProgress", "Baking", "Ready"],
+    }
+    for found, open_ in (([], True), (["d-1"], False)):
+        with Stubber(aws._client(access, "codedeploy")) as stub:
+            stub.add_response("list_deployments", {"deployments": found}, expected)
+            measured = gate.measure(aws)
+        assert measured.open is open_
+    assert measured.measured == "shop/production deploys d-1"
+
+
+def test_a_rollout_of_nothing_cannot_be_asked_for() -> None:
+    with pytest.raises(ValueError, match="say which: groups, services or deployments"):
+        rollout()
+
+
+def test_a_rollout_of_what_is_not_there_cannot_be_measured(aws: Aws) -> None:
+    with pytest.raises(Refused, match="no Auto Scaling group 'other'"):
+        rollout(groups=["other"]).measure(aws)

@@ -72,7 +72,10 @@ def test_a_healed_group_has_other_instances(shop: Shop) -> None:
     shop.kind().inject(hold, shop.client)
     seen = shop.restored(hold)
     assert seen.seen
-    assert seen.measured == {"inService": 3, "desired": 3}
+    seconds = seen.measured.pop("recoverySeconds")
+    assert 0 < seconds < 60
+    assert seen.measured == {"inService": 3, "desired": 3, "replaced": 1}
+    assert "recovered in" in seen.detail
     now = {one["InstanceId"] for one in shop.described()["Instances"]}
     assert not now & {target.id for target in hold.targets}
 

@@ -126,6 +126,43 @@ def test_a_container_without_a_network_of_its_own_has_none_to_lose(
         planned("docker.network-disconnect", docker, name)
 
 
+def test_a_network_whose_subnet_nobody_chose_is_connected_again(
+    made: Made, docker: Docker, engine: DockerEngine
+) -> None:
+    """Docker refuses to give an address there that is asked for."""
+    network = engine.network()
+    try:
+        name = made(networks={network: {"Aliases": ["db"]}})
+        kind, hold = planned("docker.network-disconnect", docker, name)
+        kind.inject(hold, docker)
+        assert kind.took_effect(hold, docker).seen
+        kind.revert(hold, docker)
+        assert kind.restored(hold, docker).seen
+        assert "db" in engine.inspect(name)["NetworkSettings"]["Networks"][network]["Aliases"]
+        engine.remove(name)
+    finally:
+        engine.remove_network(network)
+
+
+def test_an_address_that_somebody_took_is_given_up(
+    made: Made, docker: Docker, engine: DockerEngine
+) -> None:
+    network = engine.network(subnet=engine.subnet())
+    try:
+        name = made(networks={network: {}})
+        kind, hold = planned("docker.network-disconnect", docker, name)
+        address = engine.inspect(name)["NetworkSettings"]["Networks"][network]["IPAddress"]
+        kind.inject(hold, docker)
+        thief = made(networks={network: {"IPAMConfig": {"IPv4Address": address}}})
+        kind.revert(hold, docker)
+        assert kind.restored(hold, docker).seen
+        now = engine.inspect(name)["NetworkSettings"]["Networks"][network]["IPAddress"]
+        assert now not in ("", address)
+        engine.remove(name, thief)
+    finally:
+        engine.remove_network(network)
+
+
 def test_what_is_named_and_missing_is_refused(made: Made, docker: Docker) -> None:
     with pytest.raises(Refused, match="nobody-here: no such container"):
         planned("docker.stop", docker, made(), "nobody-here")

@@ -16,7 +16,9 @@ from chaosrun.lab import on_kubernetes
 from chaosrun.providers.kubernetes import grants
 from chaosrun.providers.kubernetes.access import Access
 from chaosrun.providers.kubernetes.api import Kubernetes
+from chaosrun.providers.kubernetes.pods_probe import LogsProbe
 from chaosrun.rights import Permission
+from chaosrun.units import Duration
 from tests.cluster import images
 from tests.cluster.session import kubeconfig
 from tests.contract.labs.kubernetes import enter, namespace, outside, until
@@ -46,6 +48,18 @@ def shop() -> str:
         on_kubernetes.up(client, access, "shop", images.PYTHON)
         until(lambda: not on_kubernetes.waits_for(client, access, "shop"), "the shop should open")
     return "shop"
+
+
+def calm(place: str) -> bool:
+    """Whether the traffic of the last seconds was served."""
+    probe = LogsProbe(
+        namespace=place, selector="app=traffic", pattern="served=[0-4] ", since=Duration(4),
+        kubeconfig=str(kubeconfig()),
+    )  # fmt: skip
+    client = Kubernetes()
+    found = probe.observe(client)
+    client.close()
+    return found.lines > 0 and found.matches == 0
 
 
 class Runner:

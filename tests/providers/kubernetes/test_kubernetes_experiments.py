@@ -28,7 +28,7 @@ from tests.contract.labs.kubernetes import (
     until,
     worn,
 )
-from tests.providers.kubernetes.conftest import Runner, rights_of
+from tests.providers.kubernetes.conftest import Runner, calm, rights_of
 
 FILES = sorted(Path("experiments/kubernetes").glob("*.yaml"))
 SECRET = "a-password-that-nobody-may-see"
@@ -42,7 +42,8 @@ def verdict_of(file: Path) -> str:
 
 
 def words_of(file: Path) -> list[str]:
-    given = ["--set", "hold=1500ms"]
+    hold = "5s" if verdict_of(file) == "deviated" else "1500ms"  # until traffic has told
+    given = ["--set", f"hold={hold}"]
     zone = outside().items("/api/v1/nodes")[0]["metadata"]["labels"]
     if "    zone: {type" in file.read_text():
         given += ["--set", f"zone={zone['topology.kubernetes.io/zone']}"]
@@ -115,6 +116,7 @@ def as_it_says(file: Path, place: str) -> Iterator[None]:
     path = f"/apis/apps/v1/namespaces/{place}/deployments/catalog"
     if "degraded" not in file.name:
         until(lambda: whole(place), "the shop should be whole")
+        until(lambda: calm(place), "all of the last purchases should be served")
         yield
         return
     wrong = {"spec": {"template": {"spec": {"nodeSelector": {"no": "node"}}}}}

@@ -163,3 +163,25 @@ def test_chaos_of_others_closes_the_gate(cluster: Kubernetes, shop: str) -> None
     assert measure(fresh, "kubernetes.no-other-chaos", namespace=shop).open
     fresh.close()
     outside().delete(f"{engines}/engine")
+
+
+def test_a_config_map_halts_unless_it_says_off(cluster: Kubernetes, shop: str) -> None:
+    maps = f"/api/v1/namespaces/{shop}/configmaps"
+
+    def switch(**more: str) -> Any:
+        written = {"namespace": shop, "configMap": "halt", **more}
+        return from_plain(written, discovery.halt_source("kubernetes.config-map")).read(cluster)
+
+    with pytest.raises(Refused, match='"halt" not found'):
+        switch()
+    for text, on, seen in (
+        ("off", False, "says off"),
+        ("on a release is under way", True, "a release is under way"),
+        ("perhaps", True, "says neither off nor on"),
+    ):
+        outside().apply(maps, {"metadata": {"name": "halt"}, "data": {"halt": text}})
+        found = switch()
+        assert found.on is on
+        assert seen in found.seen
+    assert switch(key="other").on
+    outside().delete(f"{maps}/halt")

@@ -20,6 +20,7 @@ from chaosrun.providers.kubernetes.node_drain import NodeDrain
 from chaosrun.providers.kubernetes.require import in_words
 from chaosrun.providers.kubernetes.safe_gates import CanDo
 from chaosrun.providers.kubernetes.scale import Scale
+from chaosrun.rights import Need
 from tests.contract.labs.kubernetes import outside, until
 from tests.providers.kubernetes.conftest import Runner, rights_of
 
@@ -40,13 +41,17 @@ def test_the_gate_names_each_right_that_is_missing(
     rights = rights_of(needed(FILE))
     runner = Runner(tmp_path, rights)
     gate = CanDo(kubeconfig=str(runner.kubeconfig))
-    until(lambda: gate.measure_rights(cluster, tuple(rights)).open, "all rights should be there")
+    needs = tuple(
+        Need(permission=right, uses="kubernetes.pod-kill", by="a step", arguments={})
+        for right in rights
+    )
+    until(lambda: gate.measure_rights(cluster, needs).open, "all rights should be there")
     for missing in rights:
         left = [right for right in rights if right != missing]
         runner.grant(left)
 
         def closed(missing: str = in_words(missing)) -> bool:
-            found = gate.measure_rights(cluster, tuple(rights))
+            found = gate.measure_rights(cluster, needs)
             return not found.open and found.measured == f"missing: {missing}"
 
         until(closed, f"the gate should name {in_words(missing)}")

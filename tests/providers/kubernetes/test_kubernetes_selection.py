@@ -14,9 +14,10 @@ from chaosrun.fault import Hold
 from chaosrun.providers.kubernetes import pods as pods_module
 from chaosrun.providers.kubernetes.access import Access
 from chaosrun.providers.kubernetes.api import Kubernetes
+from chaosrun.providers.kubernetes.containers import images_of
 from chaosrun.providers.kubernetes.nodes import Nodes
 from chaosrun.providers.kubernetes.pod_kill import PodKill
-from chaosrun.providers.kubernetes.pods import Pods
+from chaosrun.providers.kubernetes.pods import Pods, pod_of
 from chaosrun.providers.kubernetes.zone_outage import ZoneOutage
 from tests.cluster.images import BUSYBOX
 from tests.contract.labs.kubernetes import outside, until
@@ -94,6 +95,17 @@ def test_a_pod_that_nothing_would_replace_is_refused(cluster: Kubernetes, shop: 
         plan(cluster, namespace=shop, selector="app=alone")
     outside().delete(f"{pods}/alone")
     until(lambda: outside().get(f"{pods}/alone")["_status"] == 404, "it should go")
+
+
+def test_a_container_that_does_not_run_is_not_killed(cluster: Kubernetes, shop: str) -> None:
+    name = chosen(cluster, namespace=shop, selector="app=checkout")[0]
+    pod = pod_of(outside().get(f"/api/v1/namespaces/{shop}/pods/{name}"), {})
+    assert images_of(pod, ["checkout"])
+    waiting = {"checkout": {"state": {"waiting": {"reason": "ContainerCreating"}}}}
+    with pytest.raises(Refused, match="checkout does not run now"):
+        images_of(msgspec.structs.replace(pod, containers=waiting), ["checkout"])
+    with pytest.raises(Refused, match="has no container other"):
+        images_of(pod, ["other"])
 
 
 def test_a_pod_that_is_ending_and_our_own_are_left_out(

@@ -1,0 +1,218 @@
+"""AWS throttles, forgets who we are, and does half of what it was told: nothing is lost.
+
+moto does none of this by itself: its server is made to answer so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import EC2Backend
+from moto.ec2.responses import EC2Response
+from msgspec.structs import replace
+
+from chaosrun.codec import from_plain
+from chaosrun.errors import Transient
+from chaosrun.fault import Hold
+from chaosrun.providers.aws.ec2_stop import Ec2Stop
+from tests.contract.labs.aws import StopLab
+
+Answer = Callable[[Any], Any]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, name: str, code: str, times: int) -> list[str]:
+    """Have EC2 answer an operation with an error so many times; what was asked is listed."""
+    asked: list[str] = []
+    inner: Answer = getattr(EC2Response, name)
+
+    def answer(self: Any) -> Any:
+        if self._get_param("DryRun"):
+            return inner(self)
+        asked.append(name)
+        if len(asked) <= times:
+            raise EC2ClientError(code, "as the test says")
+        return inner(self)
+
+    monkeypatch.setattr(EC2Response, name, answer)
+    return asked
+
+
+def test_throttling_is_retried_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    with StopLab() as lab:
+        before, hold = lab.snapshot(), lab.lease()
+        asked = failing(monkeypatch, "stop_instances", "RequestLimitExceeded", times=100)
+        began = time.monotonic()
+        with pytest.raises(Transient, match="RequestLimitExceeded"):
+            lab.kind().inject(hold, lab.client)
+        assert len(asked) == 4
+        assert time.monotonic() - began < 60
+        lab.kind().revert(hold, lab.client)
+        assert lab.snapshot() == before
+
+
+def test_throttling_that_ends_is_not_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with StopLab() as lab:
+        hold = lab.lease()
+        asked = failing(monkeypatch, "stop_instances", "Throttling", times=1)
+        lab.kind().inject(hold, lab.client)
+        assert len(asked) == 2
+        assert lab.took_effect(hold).seen
+
+
+def test_credentials_that_expired_are_read_anew_for_the_revert(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with StopLab() as lab:
+        before, hold = lab.snapshot(), lab.lease()
+        lab.kind().inject(hold, lab.client)
+        failing(monkeypatch, "start_instances", "RequestExpired", times=1)
+        session = lab.client._session
+        from chaosrun.providers.aws.access import access_of
+
+        old = session(access_of(hold))
+        with pytest.raises(Transient, match="RequestExpired") as caught:
+            lab.kind().revert(hold, lab.client)
+        assert caught.value.hint == "renew the credentials"
+        assert session(access_of(hold)) is not old
+        lab.kind().revert(hold, lab.client)
+        assert lab.snapshot() == before
+
+
+def test_a_run_whose_credentials_expire_reverts_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with StopLab() as lab:
+        before = lab.snapshot()
+        asked = failing(monkeypatch, "start_instances", "ExpiredToken", times=2)
+        cloudwatch = lab.service("cloudwatch")
+        cloudwatch.put_metric_alarm(
+            AlarmName="shop-errors", Namespace="Shop", MetricName="Errors", Statistic="Sum",
+            Period=60, EvaluationPeriods=1, Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+        )  # fmt: skip
+        cloudwatch.set_alarm_state(AlarmName="shop-errors", StateValue="OK", StateReason="quiet")
+        file = "experiments/aws/05-survives-a-stopped-instance.yaml"
+        done = subprocess.run(
+            [sys.executable, "-m", "chaosrun", "run", file, "--set", "hold=0s"],
+            env={**os.environ, "CHAOSRUN_JOURNAL": f"sqlite:///{tmp_path}/journal.db"},
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+        assert len(asked) >= 3
+        assert lab.snapshot() == before
+
+
+class Five(StopLab):
+    """Five instances, of which all are picked."""
+
+    pick = "all"
+
+    def made(self) -> None:
+        made = self.network()
+        self.app, self.vpc = "shop", made["vpc"]
+        self.ids = self.instances(made["a"], 5, app=self.app)
+
+
+def test_three_of_five_stopped_is_not_a_fault_in_place_and_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Five() as lab:
+        before, hold = lab.snapshot(), lab.lease()
+        inner = EC2Backend.stop_instances
+
+        def stop(self: Any, instance_ids: list[str]) -> Any:
+            inner(self, instance_ids[:3])
+            raise EC2ClientError("IncorrectInstanceState", "two are not in the mood")
+
+        monkeypatch.setattr(EC2Backend, "stop_instances", stop)
+        with pytest.raises(Transient, match="not in the mood"):
+            lab.kind().inject(hold, lab.client)
+        seen = lab.took_effect(hold)
+        assert not seen.seen
+        assert seen.detail.count("is stopped") == 3
+        assert seen.detail.count("is running") == 2
+        lab.kind().revert(hold, lab.client)
+        assert lab.restored(hold).seen
+        assert lab.snapshot() == before
+
+
+def test_of_five_one_that_somebody_terminated_is_reported_and_four_come_back() -> None:
+    with Five() as lab:
+        hold = lab.lease()
+        lab.kind().inject(hold, lab.client)
+        lab.service("ec2").terminate_instances(InstanceIds=lab.ids[:1])
+        lab.kind().revert(hold, lab.client)
+        seen = lab.restored(hold)
+        assert not seen.seen
+        assert f"{lab.ids[0]} is terminated" in seen.detail
+        assert seen.detail.count("is running") == 4
+
+
+def test_what_ended_between_plan_and_injection_is_named_and_nothing_is_stopped() -> None:
+    with Five() as lab:
+        hold = lab.lease()
+        lab.service("ec2").terminate_instances(InstanceIds=lab.ids[:1])
+        from chaosrun.errors import Refused
+
+        with pytest.raises(Refused, match=f"{lab.ids[0]} ended since they were planned"):
+            lab.kind().inject(hold, lab.client)
+        assert "stopped" not in json.dumps(lab.snapshot())
+
+
+# --- a schedule that starts what was stopped ------------------------------------------
+
+
+ROLE = "arn:aws:iam::123456789012:role/restart"
+
+
+def stop_with_a_schedule(lab: StopLab, deadline: float) -> Hold:
+    written = {**lab.arguments(), "restartRole": ROLE}
+    hold = from_plain(written, Ec2Stop).plan(lab.client, Random(3))
+    return replace(hold, mark="chaosrun-run-0", deadline=deadline)
+
+
+def test_a_schedule_is_made_before_the_stop_and_starts_them_as_moto_does_not() -> None:
+    with StopLab() as lab:
+        hold = stop_with_a_schedule(lab, 1_900_000_000.2)
+        assert hold.expiry == "target"
+        calls: list[str] = []
+        lab.client.observers.append(lambda _, operation: calls.append(operation))
+        lab.kind().inject(hold, lab.client)
+        changes = [call for call in calls if not call.startswith(("Describe", "Get"))]
+        assert changes == ["CreateTags", "CreateSchedule", "StopInstances"]
+        made = lab.service("scheduler").get_schedule(Name="chaosrun-run-0")
+        assert made["ScheduleExpression"] == "at(2030-03-17T17:46:41)"
+        assert made["ScheduleExpressionTimezone"] == "UTC"
+        assert made["ActionAfterCompletion"] == "DELETE"
+        assert made["Target"]["Arn"] == "arn:aws:scheduler:::aws-sdk:ec2:startInstances"
+        assert made["Target"]["RoleArn"] == ROLE
+        # What the service does at that time, with nobody of ours alive:
+        lab.service("ec2").start_instances(**json.loads(made["Target"]["Input"]))
+        assert not lab.took_effect(hold).seen
+        # Whoever recovers finds them running, and takes the rest away.
+        lab.kind().revert(hold, lab.client)
+        assert lab.restored(hold).seen
+        assert lab.service("scheduler").list_schedules()["Schedules"] == []
+
+
+def test_without_a_role_nobody_else_starts_them_and_no_right_to_is_needed() -> None:
+    with StopLab() as lab:
+        hold = lab.plan()
+        assert hold.expiry == "runner"
+        assert not [each for each in hold.used if each.action.startswith(("scheduler:", "iam:"))]
+
+
+@pytest.mark.parametrize("role", ["restart", "arn:aws:iam::12:role/x"])
+def test_what_is_no_role_is_refused(role: str) -> None:
+    with pytest.raises(ValueError, match="not the ARN of a role"):
+        from_plain({"target": {"ids": ["i-1"]}, "restartRole": role}, Ec2Stop)
