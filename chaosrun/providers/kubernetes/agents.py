@@ -90,6 +90,11 @@ class Agent(
         return self.namespace or os.environ.get(NAMESPACE, "") or namespace
 
 
+Sent = Annotated[
+    Agent, Meta(description="The process of ours that does it: how it comes there, in which image")
+]
+
+
 class State(msgspec.Struct, frozen=True):
     """How an agent is: `ended` is one that has taken back all that it did, or did nothing."""
 

@@ -8,7 +8,7 @@ from chaosrun.mechanisms import agent as mechanism
 from chaosrun.mechanisms.asked.lookups import Lookups
 from chaosrun.providers.kubernetes import in_pods
 from chaosrun.providers.kubernetes.access import Access
-from chaosrun.providers.kubernetes.agents import Agent
+from chaosrun.providers.kubernetes.agents import Agent, Sent
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.network import ONE
 from chaosrun.providers.kubernetes.pods import Pods
@@ -32,7 +32,7 @@ class Dns(in_pods.InPods, Lookups, frozen=True, kw_only=True):
     }
 
     target: Pods
-    agent: Agent = Agent()
+    agent: Sent = Agent()
 
     def part(self, client: Kubernetes, access: Access) -> in_pods.Part:
         del client, access

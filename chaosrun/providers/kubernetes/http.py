@@ -14,7 +14,7 @@ from chaosrun.mechanisms.asked.requests import (
 )
 from chaosrun.providers.kubernetes import in_pods
 from chaosrun.providers.kubernetes.access import Access
-from chaosrun.providers.kubernetes.agents import Agent
+from chaosrun.providers.kubernetes.agents import Agent, Sent
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.network import ONE
 from chaosrun.providers.kubernetes.pods import Pods
@@ -50,7 +50,7 @@ class Http(in_pods.InPods, HarmedRequests, frozen=True, kw_only=True):
     }
 
     target: Calls
-    agent: Agent = Agent()
+    agent: Sent = Agent()
 
     def part(self, client: Kubernetes, access: Access) -> in_pods.Part:
         del client, access

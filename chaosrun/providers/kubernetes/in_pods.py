@@ -290,11 +290,11 @@ def _clean_up(hold: Hold, client: Kubernetes, at: At) -> None:
 
 
 def _take_away(hold: Hold, client: Kubernetes, at: At) -> None:
-    """Delete the helper pods."""
+    """Delete the helper pods, at once: their containers have ended, or were never told to begin."""
     now = agents.Pods(hold, client)
     for each in (at, at.other()):
         if (found := now.helper(each, hold)) is not None:
-            client.delete(access_of(hold), each.pod, uid_of(found), 1)
+            client.delete(access_of(hold), each.pod, uid_of(found), 0)
 
 
 def _as_before(hold: Hold, client: Kubernetes, at: At, now: agents.Pods) -> tuple[bool, str]:

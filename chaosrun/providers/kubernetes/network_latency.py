@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from chaosrun.mechanisms.impairment import Distribution, Impairment
-from chaosrun.providers.kubernetes.agents import Agent
+from chaosrun.providers.kubernetes.agents import Agent, Sent
 from chaosrun.providers.kubernetes.network import NONE, ONE, By, Impairing, Interface
 from chaosrun.providers.kubernetes.pods import Pods
 from chaosrun.providers.kubernetes.reach import Reach
@@ -44,7 +44,7 @@ class NetworkLatency(Impairing, Reach, frozen=True, kw_only=True):
     ] = NONE
     interface: Interface = ""
     mechanism: By = "auto"
-    agent: Agent = Agent()
+    agent: Sent = Agent()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from chaosrun.mechanisms.asked.packets import Bursts
 from chaosrun.mechanisms.impairment import Impairment
-from chaosrun.providers.kubernetes.agents import Agent
+from chaosrun.providers.kubernetes.agents import Agent, Sent
 from chaosrun.providers.kubernetes.network import NONE, ONE, By, Impairing, Interface
 from chaosrun.providers.kubernetes.pods import Pods
 from chaosrun.providers.kubernetes.reach import Reach
@@ -33,10 +33,10 @@ class NetworkLoss(Impairing, Reach, frozen=True, kw_only=True):
     correlation: Annotated[
         Share, Meta(description="How much the loss of a packet is that of the one before")
     ] = NONE
-    bursts: Bursts | None = None
+    bursts: Annotated[Bursts, Meta(description="Loss in bursts")] | None = None
     interface: Interface = ""
     mechanism: By = "auto"
-    agent: Agent = Agent()
+    agent: Sent = Agent()
 
     def __post_init__(self) -> None:
         super().__post_init__()

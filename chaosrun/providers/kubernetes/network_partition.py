@@ -10,7 +10,7 @@ from chaosrun.mechanisms import agent as mechanism
 from chaosrun.mechanisms.traffic import Direction
 from chaosrun.providers.kubernetes import in_pods
 from chaosrun.providers.kubernetes.access import Access
-from chaosrun.providers.kubernetes.agents import Agent
+from chaosrun.providers.kubernetes.agents import Agent, Sent
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.network import ONE, InNetworks
 from chaosrun.providers.kubernetes.pods import Pods
@@ -35,7 +35,7 @@ class NetworkPartition(InNetworks, Reach, frozen=True, kw_only=True):
     refuse: Annotated[
         bool, Meta(description="Answer with an error (unreachable) and do not just be silent")
     ] = False
-    agent: Agent = Agent()
+    agent: Sent = Agent()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from chaosrun.mechanisms.impairment import Impairment
-from chaosrun.providers.kubernetes.agents import Agent
+from chaosrun.providers.kubernetes.agents import Agent, Sent
 from chaosrun.providers.kubernetes.network import ONE, By, Impairing, Interface
 from chaosrun.providers.kubernetes.pods import Pods
 from chaosrun.providers.kubernetes.reach import Reach
@@ -25,7 +25,7 @@ class NetworkRate(Impairing, Reach, frozen=True, kw_only=True):
     rate: Annotated[Size, Meta(description="Bytes per second that pass")]
     interface: Interface = ""
     mechanism: By = "auto"
-    agent: Agent = Agent()
+    agent: Sent = Agent()
 
     def __post_init__(self) -> None:
         super().__post_init__()

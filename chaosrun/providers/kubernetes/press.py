@@ -16,7 +16,7 @@ from chaosrun.mechanisms import agent as mechanism
 from chaosrun.mechanisms.asked.pressure import Asked, Busy, Taken, Writing
 from chaosrun.providers.kubernetes import in_pods
 from chaosrun.providers.kubernetes.access import Access
-from chaosrun.providers.kubernetes.agents import Agent, Way
+from chaosrun.providers.kubernetes.agents import Agent, Sent, Way
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.network import ONE
 from chaosrun.providers.kubernetes.pods import Pod, Pods
@@ -58,7 +58,7 @@ class Cpu(Pressing, Busy, frozen=True, kw_only=True):
 
     target: Pods
     container: Container = ""
-    agent: Agent = Agent()
+    agent: Sent = Agent()
 
     def part(self, client: Kubernetes, access: Access) -> in_pods.Part:
         del client, access
@@ -84,7 +84,7 @@ class Memory(Pressing, Taken, frozen=True, kw_only=True):
 
     target: Pods
     container: Container = ""
-    agent: Agent = Agent()
+    agent: Sent = Agent()
 
     def ways(self, pod: Pod | None = None) -> tuple[Way, ...]:
         if pod is None or not _limited(pod):
@@ -120,7 +120,7 @@ class Io(Pressing, Writing, frozen=True, kw_only=True):
 
     target: Pods
     container: Container = ""
-    agent: Agent = Agent()
+    agent: Sent = Agent()
 
     def __post_init__(self) -> None:
         super().__post_init__()

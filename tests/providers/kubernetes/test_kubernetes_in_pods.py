@@ -15,8 +15,10 @@ from msgspec.structs import replace
 
 from chaosrun import discovery
 from chaosrun.codec import from_plain
-from chaosrun.errors import Refused
+from chaosrun.errors import Indeterminate, Refused
 from chaosrun.fault import AnyFault, Hold
+from chaosrun.providers.kubernetes import agents
+from chaosrun.providers.kubernetes.access import access_of
 from chaosrun.providers.kubernetes.api import Kubernetes
 from tests.contract.labs.in_pods import ASK, make, point, python, whole
 from tests.contract.labs.kubernetes import Object, namespace, outside, pods, until
@@ -33,6 +35,13 @@ for _ in range(12):
         pass
     took.append(time.monotonic() - began)
 print(json.dumps(took))
+"""
+
+KILL = """
+import os, signal, sys
+from chaosrun.mechanisms.supervisor import holders
+for each in holders()[sys.argv[1]]:
+    os.kill(each.pid, signal.SIGKILL)
 """
 
 
@@ -74,9 +83,9 @@ def address_of_server() -> str:
     return str(pod("web")["status"]["podIP"])
 
 
-def asked(client: Object) -> tuple[int, float]:
+def asked(client: Object, path: str = "/") -> tuple[int, float]:
     """The status and the time of a request of that pod to the server."""
-    found = python(PLACE, client["metadata"]["name"], ASK, address_of_server(), "/")
+    found = python(PLACE, client["metadata"]["name"], ASK, address_of_server(), path)
     return found[0], found[1]
 
 
@@ -153,6 +162,25 @@ def test_a_helper_that_was_deleted_by_force_is_noticed_and_made_good(cluster: Ku
     meant.revert(hold, cluster)
     assert meant.restored(hold, cluster).seen
     assert asked(pod("client"))[0] == 200
+    until(lambda: not agents_in(PLACE), "no helper should be left")
+
+
+def test_what_a_killed_agent_left_is_taken_away_by_another(cluster: Kubernetes) -> None:
+    helper = {"by": "helper"}
+    meant = fault("kubernetes.network-rate", rate="60Ki", agent=helper, mechanism="tbf")
+    hold = lease(meant, cluster)
+    meant.inject(hold, cluster)
+    (at,) = agents.agents(hold)
+    words = ("python3", "-c", KILL, at.errand.mark)
+    with contextlib.suppress(Indeterminate):  # it dies with the agent
+        cluster.execute(access_of(hold), at.pod, at.name, words, 20)
+    killed = until(lambda: agents.Pods(hold, cluster).state(at, hold).word == "killed", "it dies")
+    assert killed
+    assert asked(pod("client"), "/large")[1] > 0.5
+    assert not meant.restored(hold, cluster).seen
+    meant.revert(hold, cluster)
+    assert meant.restored(hold, cluster).seen
+    assert asked(pod("client"), "/large")[1] < 0.5
     until(lambda: not agents_in(PLACE), "no helper should be left")
 
 
