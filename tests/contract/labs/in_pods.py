@@ -217,7 +217,7 @@ class PartitionLab(InPodsLab):
     """Nothing passes between server and client."""
 
     fault = "kubernetes.network-partition"
-    slow = ("a_failure_at_any_call_can_be_reverted",)
+    slow = ("a_failure_at_any_call_can_be_reverted", "reverting_twice_is_once")
     given: ClassVar[dict[str, JSON]] = {"peerPods": "app=client"}
 
 
@@ -225,6 +225,7 @@ class HelperPartitionLab(PartitionLab):
     """The same by a helper pod."""
 
     by = "helper"
+    slow = (*PartitionLab.slow, "injecting_twice_is_once", "another_process_can_revert")
 
 
 class LatencyLab(InPodsLab):
