@@ -217,7 +217,10 @@ class PartitionLab(InPodsLab):
     """Nothing passes between server and client."""
 
     fault = "kubernetes.network-partition"
-    slow = ("a_failure_at_any_call_can_be_reverted", "reverting_twice_is_once")
+    slow: ClassVar[tuple[str, ...]] = (
+        "a_failure_at_any_call_can_be_reverted",
+        "reverting_twice_is_once",
+    )
     given: ClassVar[dict[str, JSON]] = {"peerPods": "app=client"}
 
 
