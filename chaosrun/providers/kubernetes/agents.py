@@ -328,18 +328,26 @@ def ask(hold: Hold, client: Kubernetes, at: At, word: str) -> Seen:
 
 
 def end(hold: Hold, client: Kubernetes, at: At) -> State:
-    """Tell it to end, and wait until it has. Raises Indeterminate."""
-    with contextlib.suppress(ChaosrunError):  # it may end before it has answered
-        ask(hold, client, at, "end")
-    return await_end(hold, client, at)
+    """Tell it to end, again where it was not heard, and wait until it has.
+
+    Raises Indeterminate when it does not.
+    """
+    return _await_end(hold, client, at, tell=True)
 
 
 def await_end(hold: Hold, client: Kubernetes, at: At) -> State:
-    """How it ended. Raises Indeterminate when it does not."""
+    """How it ended by itself. Raises Indeterminate when it does not."""
+    return _await_end(hold, client, at, tell=False)
+
+
+def _await_end(hold: Hold, client: Kubernetes, at: At, *, tell: bool) -> State:
     last: list[State] = []
 
     def over(now: Kubernetes) -> bool:
         last[:] = [Pods(hold, now).state(at, hold)]
+        if tell and last[0].word == "running":
+            with contextlib.suppress(ChaosrunError):  # it may end before it has answered
+                ask(hold, now, at, "end")
         return last[0].word in ("ended", "killed", "absent")
 
     client.until(over, f"the agent at {at.target.label} should end", _ENDS_WITHIN)
