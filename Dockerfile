@@ -10,9 +10,9 @@ ARG BASE=python:3.12-slim
 FROM ${BASE} AS build
 WORKDIR /source
 RUN python3 -m venv /opt/chaosrun
-COPY requirements/run.lock requirements/run.lock
+COPY requirements/image.lock requirements/image.lock
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-    /opt/chaosrun/bin/pip install --no-cache-dir --require-hashes --requirement requirements/run.lock
+    /opt/chaosrun/bin/pip install --no-cache-dir --require-hashes --requirement requirements/image.lock
 COPY . .
 RUN /opt/chaosrun/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
  && /opt/chaosrun/bin/pip uninstall --yes --quiet hatchling editables
