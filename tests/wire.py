@@ -172,7 +172,9 @@ class TwoHosts:
             self._udp("a" if source == "a" else "b", addresses[source]) as here,
         ):
             there.settimeout(0.1)
-            for _ in range(10):  # until they know each other: the first packets wait for that
+            # Until they know each other: the first packets wait for that, and where packets are
+            # lost so are the questions for an address, which are asked anew each second only.
+            for _ in range(50):
                 with contextlib.suppress(TimeoutError, PermissionError):
                     here.sendto(_HELLO, there.getsockname()[:2])
                     there.recv(64)
