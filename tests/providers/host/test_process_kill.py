@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shlex
@@ -107,32 +108,39 @@ def test_what_is_missing_is_started_again_and_outlives_who_started_it(
 def test_what_is_slow_to_start_is_not_started_twice(
     workers: Workers, host: Host, tmp_path: Path
 ) -> None:
-    workers.start()
-    slow = f"echo started >> {tmp_path}/log; sleep 1; exec {restarting(workers)}"
+    worker, log, go = workers.start(), tmp_path / "log", tmp_path / "go"
+    wait = f"until [ -e {go} ]; do sleep 0.02; done"
+    slow = f"echo started >> {log}; {wait}; exec {restarting(workers)}"
     hold = lease(host, {"command": workers.word}, restart=slow, within="300ms")
     ProcessKill.inject(hold, host)
+    assert worker.wait(30) == -signal.SIGKILL
     try:
         for _ in range(2):
             ProcessKill.revert(hold, host)
             assert not ProcessKill.restored(hold, host).seen
-        assert eventually(lambda: ProcessKill.restored(hold, host).seen)
-        assert (tmp_path / "log").read_text() == "started\n"
+        go.touch()
+        assert eventually(lambda: ProcessKill.restored(hold, host).seen, within=30)
+        assert log.read_text() == "started\n"
     finally:
-        for pid in matching(workers, host):
-            os.kill(pid, signal.SIGKILL)
+        go.touch()  # so that none waits for ever, and each can be killed by its mark
+        for each in host.restarted(hold.mark):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each.pid, signal.SIGKILL)
 
 
 def test_a_restart_that_fails_is_tried_again_by_the_next_revert(
     workers: Workers, host: Host, tmp_path: Path
 ) -> None:
-    workers.start()
+    worker = workers.start()
     hold = lease(
         host, {"command": workers.word},
         restart=["sh", "-c", f"echo tried >> {tmp_path}/log"], within="200ms",
     )  # fmt: skip
     ProcessKill.inject(hold, host)
-    ProcessKill.revert(hold, host)
-    ProcessKill.revert(hold, host)
+    assert worker.wait(30) == -signal.SIGKILL
+    for _ in range(2):
+        ProcessKill.revert(hold, host)
+        assert eventually(lambda: not host.restarted(hold.mark), within=30)
     assert (tmp_path / "log").read_text() == "tried\n" * 2
     assert not ProcessKill.restored(hold, host).seen
 
