@@ -115,7 +115,7 @@ class Asker:
                 id_ = course.started(part)
                 self._endings.expect(id_, ended)
                 try:
-                    event = self._event(part, id_, seed, schedule, course.suite, under)
+                    event = self._event(part, id_, seed, schedule, course.suite, question, under)
                     self._begin(event, under)
                 except BaseException:
                     self._endings.forget(id_)
@@ -131,12 +131,20 @@ class Asker:
                 continue
 
     def _event(
-        self, part: Part, run: str, seed: int, schedule: str, suite: str, under: Under
+        self,
+        part: Part,
+        run: str,
+        seed: int,
+        schedule: str,
+        suite: str,
+        question: Question,
+        under: Under,
     ) -> e.Started:
         return e.Started(
             at=self._clock(), run=run, experiment=part.experiment, digest=part.digest, seed=seed,
             driver=self._engine.driver, version=chaosrun.__version__, source=part.source,
             parameters=part.parameters, schedule=schedule, suite=suite,
+            asked=asked_of(question, part),
             **under.noted(part.experiment.metadata.labels),
         )  # fmt: skip
 
@@ -150,6 +158,22 @@ class Asker:
                 if time.monotonic() > until:
                     raise
                 time.sleep(_PAUSE)
+
+
+def asked_of(question: Question, part: Part) -> e.AskedSuite | None:
+    """What is journaled of the suite with each of its runs."""
+    spec = question.suite
+    if spec is None:
+        return None
+    waits = suites.waits_of(spec.experiments)
+    return e.AskedSuite(
+        name=question.name, title=spec.title, owner=spec.owner, source=question.source,
+        part=part.name, stop_on_finding=spec.stop_on_finding,
+        parts=tuple(
+            e.AskedPart(name=each.name, after=waits.get(each.name, ()))
+            for each in question.parts
+        ),
+    )  # fmt: skip
 
 
 class _Course:

@@ -111,6 +111,29 @@ class RuleMeasured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return self.within or self.override is not None
 
 
+class AskedPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One experiment of a suite, by its name there, and the names of those it waits for."""
+
+    name: str
+    after: tuple[str, ...] = ()
+
+
+class AskedSuite(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The suite that a run is a part of, and which `part` of it the run is.
+
+    It stands in each of its runs: any of them tells of all that was asked, so that a report
+    can say what never started.
+    """
+
+    name: str
+    title: str
+    part: str
+    parts: tuple[AskedPart, ...]
+    owner: str = ""
+    source: str = ""
+    stop_on_finding: bool = True
+
+
 class Started(Event, frozen=True, kw_only=True, tag="started"):
     """A run began: the whole question, with parameters filled in and secrets as references.
 
@@ -118,7 +141,8 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     plan that must be met exactly (law L8), and is empty for a run without one. `policies` are
     those the run is under, `gates` theirs, `by` who asked, `names` how a policy may call
     them, and `overrides` and `ticket` what they gave with it. `schedule` and `suite` name what
-    it is a part of: `nightly`, and the first part of the ids of a suite's runs.
+    it is a part of: `nightly`, and the first part of the ids of a suite's runs; `asked` tells
+    of that suite.
     """
 
     run: str
@@ -132,6 +156,7 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     targets: dict[str, tuple[str, ...]] = {}
     schedule: str = ""
     suite: str = ""
+    asked: AskedSuite | None = None
     by: str = ""
     names: tuple[str, ...] = ()
     ticket: str = ""

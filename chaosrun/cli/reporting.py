@@ -48,6 +48,16 @@ def rendered(summary: Summary, kind: str, console: Console) -> str:
     return render_summary(kind, summary)
 
 
+def write_text(path: str, text: str) -> None:
+    """Write one report to its file. Raises ChaosrunError."""
+    from chaosrun.reports import write_atomically
+
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise ChaosrunError(f"cannot write {path}: {error.strerror or error}") from None
+
+
 def write_files(summary: Summary, files: Mapping[str, str], console: Console) -> None:
     """Write a report of each format to its file. Raises ChaosrunError after all were tried."""
     from chaosrun.reports import write_atomically

@@ -34,7 +34,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Look": {
         "runs": "List runs",
         "show": "Show what happened in a run",
-        "report": "Report on a run as text, JSON, JUnit, Markdown or HTML",
+        "report": "Report on a run or suite: text, JSON, JUnit, Markdown, HTML",
         "status": "Show what is owed, where, and since when",
         "export": "Write runs as JSON lines, or an experiment for AWS FIS",
     },

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from chaosrun.cli import command as make
 from chaosrun.cli.console import VERDICT_STYLE, Console, aligned, clean
+
+if TYPE_CHECKING:
+    from chaosrun.events import Started
+    from chaosrun.journal import RunRow
+    from chaosrun.units import JSON
 
 
 @make.command(
@@ -23,21 +30,27 @@ from chaosrun.cli.console import VERDICT_STYLE, Console, aligned, clean
 @click.pass_obj
 def command(console: Console, limit: int, output: str, journal_url: str | None) -> int:
     """List runs: when, what, and how they ended."""
+    from chaosrun.cli.suite_runs import part_said, started_in_suite
+
     with make.opened(journal_url) as journal:
         rows = journal.runs(limit=limit)
+        found = [(row.run, started_in_suite(journal, row.run)) for row in rows]
+    parts = {run: started for run, started in found if started is not None}
     if output == "json":
-        console.json(rows)
+        console.json([_line(row, parts.get(row.run)) for row in rows])
         return 0
     if not rows:
         console.note("no runs yet: `chaosrun run experiment.yaml` makes the first")
         return 0
     from time import localtime, strftime
 
-    lines = [("RUN", "STARTED", "VERDICT", "EXPERIMENT")]
+    suites = ("SUITE",) if parts else ()
+    lines = [("RUN", "STARTED", "VERDICT", "EXPERIMENT", *suites)]
     states = [str(row.verdict or ("running" if row.driver_alive else "dead")) for row in rows]
     for row, state in zip(rows, states, strict=True):
         started = strftime("%Y-%m-%d %H:%M:%S", localtime(row.started_at))
-        lines.append((row.run, started, state, clean(row.name)))
+        named = (part_said(parts.get(row.run)),) if suites else ()
+        lines.append((row.run, started, state, clean(row.name), *named))
     header, *body = aligned(lines)
     console.print(console.style(header, "dim"))
     for line, state in zip(body, states, strict=True):
@@ -46,3 +59,12 @@ def command(console: Console, limit: int, output: str, journal_url: str | None) 
     if "dead" in states:
         console.note("a dead run's driver is gone: `chaosrun recover` reverts what it left behind")
     return 0
+
+
+def _line(row: RunRow, part: Started | None) -> JSON:
+    """A run's line for programs; `suite` is the id that `chaosrun report` takes."""
+    from chaosrun.codec import to_plain
+
+    plain = to_plain(row)
+    assert isinstance(plain, dict), "a struct is an object"
+    return {**plain, "suite": part.suite if part else ""}

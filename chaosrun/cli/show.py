@@ -97,6 +97,7 @@ def _head(console: Console, run: Run, start: float) -> None:
     rows = [
         ("run", run.id),
         ("experiment", f"{run.name}: {clean(experiment.spec.title)}"),
+        *_suite(run),
         ("started", f"{clock(start, date=True)}, seed {run.seed}, driver {run.driver}"),
         ("took", seconds(run.at - start)),
         ("verdict", console.style(state, VERDICT_STYLE.get(state, "cyan"), "bold")),
@@ -105,6 +106,15 @@ def _head(console: Console, run: Run, start: float) -> None:
         rows.append(("because", clean(run.finished.reason)))
     console.table(rows)
     console.print()
+
+
+def _suite(run: Run) -> list[tuple[str, str]]:
+    from chaosrun.cli.suite_runs import part_said
+
+    started = run.started
+    if started is None or not started.suite:
+        return []
+    return [("suite", f"{part_said(started)} (`chaosrun report {started.suite}` tells of all)")]
 
 
 def _timeline(console: Console, run: Run, start: float) -> None:

@@ -186,17 +186,20 @@ def _report(
     if problems:
         screen.warn("; ".join(problems))
         return told.exit_code or 6
-    return told.exit_code
+    return told.exit_code or 0
 
 
 def summarised(
     question: Question, run: str, outcomes: tuple[Outcome, ...], journal: Store, signal: int = 0
 ) -> SuiteSummary:
     """The result of a suite, out of the journals of its runs."""
-    from chaosrun.reports.suite import SuitePart, SuiteSummary, conclude
+    from chaosrun.asking import asked_of
+    from chaosrun.reports.suite import SuitePart
+    from chaosrun.reports.suite_summary import assembled
     from chaosrun.reports.summary import summarise
 
-    if question.suite is None:
+    asked = asked_of(question, question.parts[0])
+    if asked is None:
         raise Rejected("this is not a suite")
     parts = []
     for outcome in outcomes:
@@ -209,12 +212,4 @@ def summarised(
                 name=outcome.name, verdict=outcome.verdict, reason=outcome.reason, result=result
             )
         )
-    verdict, code, reason = conclude(tuple(parts), signal)
-    results = [part.result for part in parts if part.result is not None]
-    first = min((result.started_at for result in results), default=0.0)
-    last = max((result.started_at + result.duration for result in results), default=0.0)
-    return SuiteSummary(
-        suite=run, name=question.name, title=question.suite.title, owner=question.suite.owner,
-        source=question.source, verdict=verdict, exit_code=code, reason=reason,
-        duration=last - first, parts=tuple(parts),
-    )  # fmt: skip
+    return assembled(run, asked, tuple(parts), signal=signal)

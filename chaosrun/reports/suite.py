@@ -25,12 +25,13 @@ from chaosrun.reports.terminal import terminal
 from chaosrun.reports.wording import clean, count, seconds
 from chaosrun.verdicts import exit_code
 
+_UNFINISHED: Final = "unfinished"  # its driver may be at work, or gone
 _MARK: Final = {Verdict.PASSED: "✔", None: "·"}
 _ICON: Final = {Verdict.PASSED: "✅", None: "⏭️"}
 
 
 class SuitePart(Part, frozen=True, kw_only=True):
-    """One experiment of the suite. `result` is null where it never started."""
+    """One experiment of the suite. `result` is null where it never started, or is not known."""
 
     name: str
     verdict: Verdict | None = None
@@ -46,8 +47,10 @@ class SuiteSummary(Part, frozen=True, kw_only=True):
     title: str = ""
     owner: str = ""
     source: str = ""
-    verdict: Verdict
-    exit_code: int
+    verdict: Annotated[
+        Verdict | None, Meta(description="The loudest; null until all of it has ended")
+    ]
+    exit_code: int | None
     reason: str
     duration: Annotated[float, Meta(description="From the first start to the last end")] = 0.0
     parts: tuple[SuitePart, ...] = ()
@@ -72,6 +75,12 @@ def conclude(parts: tuple[SuitePart, ...], signal: int = 0) -> tuple[Verdict, in
     return loudest.verdict, code, f"{clean(loudest.name)}: {loudest.reason}"
 
 
+def _word(part: SuitePart) -> str:
+    if part.verdict is None:
+        return "not started" if part.result is None else _UNFINISHED
+    return part.verdict.value
+
+
 def render(kind: str, told: SuiteSummary, *, colour: bool = False, width: int = 80) -> str:
     """The report as text, json, junit, markdown or html. Raises Rejected for another name."""
     if kind == "text":
@@ -86,12 +95,13 @@ def render(kind: str, told: SuiteSummary, *, colour: bool = False, width: int = 
 
 def _text(told: SuiteSummary, *, colour: bool, width: int) -> str:
     name = max((len(clean(part.name)) for part in told.parts), default=0)
-    lines = [f"{_MARK.get(told.verdict, '✖')} {told.verdict}  suite {clean(told.title)}"]
+    mark, word = _MARK.get(told.verdict, "✖"), told.verdict or _UNFINISHED
+    lines = [f"{mark} {word}  suite {clean(told.title)}"]
     lines.append(f"  {clean(told.name)} · {told.suite} · {seconds(told.duration)}")
     lines += [f"  {clean(told.reason)}", ""]
     for part in told.parts:
         mark = _MARK.get(part.verdict, "✖")
-        word = part.verdict.value if part.verdict else "not started"
+        word = _word(part)
         lines.append(f"  {mark} {clean(part.name):{name}}  {word:12}  {clean(part.reason)}")
     texts = ["\n".join(lines) + "\n"]
     texts += [terminal(p.result, colour=colour, width=width) for p in told.parts if p.result]
@@ -129,10 +139,11 @@ def _junit(told: SuiteSummary) -> str:
 
 def _markdown(told: SuiteSummary) -> str:
     icon = _ICON.get(told.verdict, "❌")
-    lines = [f"# {icon} {told.verdict}: {_cell(told.title)}", "", f"**{_cell(told.reason)}**", ""]
+    heading = f"# {icon} {told.verdict or _UNFINISHED}: {_cell(told.title)}"
+    lines = [heading, "", f"**{_cell(told.reason)}**", ""]
     lines += ["| experiment | verdict | why |", "|---|---|---|"]
     for part in told.parts:
-        word = part.verdict.value if part.verdict else "not started"
+        word = _word(part)
         sign = _ICON.get(part.verdict, "❌")
         lines.append(f"| {_cell(part.name)} | {sign} {word} | {_cell(part.reason)} |")
     texts = ["\n".join(lines)]
@@ -165,6 +176,7 @@ vertical-align:top}th{color:var(--dim);font-weight:600}a{color:inherit}
 def _html(told: SuiteSummary) -> str:
     rows = "".join(_row(told, part, number) for number, part in enumerate(told.parts))
     sections = "".join(_section(part, number) for number, part in enumerate(told.parts))
+    word = told.verdict.value if told.verdict else _UNFINISHED
     meta = " · ".join(
         escape(clean(text))
         for text in (told.name, told.suite, told.owner, seconds(told.duration)) if text
@@ -173,9 +185,9 @@ def _html(told: SuiteSummary) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src '
-        f"'unsafe-inline'\"><title>{told.verdict}: {escape(clean(told.title))}</title>"
+        f"'unsafe-inline'\"><title>{word}: {escape(clean(told.title))}</title>"
         f"<style>{_STYLE}</style></head><body>"
-        f'<h1><span class="{_class(told.verdict)}">{_MARK.get(told.verdict, "✖")} {told.verdict}'
+        f'<h1><span class="{_class(told.verdict)}">{_MARK.get(told.verdict, "✖")} {word}'
         f"</span> {escape(clean(told.title))}</h1><p>{escape(clean(told.reason))}</p>"
         f'<p class="dim">{meta}</p><table><tr><th>experiment</th><th>verdict</th><th>when</th>'
         f"<th>why</th></tr>{rows}</table>{sections}</body></html>\n"
@@ -187,7 +199,7 @@ def _class(verdict: Verdict | None) -> str:
 
 
 def _row(told: SuiteSummary, part: SuitePart, number: int) -> str:
-    word = part.verdict.value if part.verdict else "not started"
+    word = _word(part)
     name = escape(clean(part.name))
     bar = ""
     if part.result is not None and told.duration > 0:
@@ -220,7 +232,7 @@ def _section(part: SuitePart, number: int) -> str:
         for c in result.checks
     )
     return (
-        f'<h2 id="part-{number}"><span class="{_class(part.verdict)}">{part.verdict}</span> '
+        f'<h2 id="part-{number}"><span class="{_class(part.verdict)}">{_word(part)}</span> '
         f"{escape(clean(part.name))}</h2><p>{escape(clean(result.title))}</p>"
         f'<p class="dim">run {escape(result.run)} · {seconds(result.duration)} · '
         f"<code>chaosrun report {escape(result.run)} --format html</code> has every sample</p>"

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from chaosrun.cli.suite_runs import find_suite, summary_of
 from chaosrun.events import StopRequested, Verdict
 from chaosrun.journal import Halt
 from chaosrun.journal.agenda import Fact, FireRow, FireState
@@ -198,6 +199,9 @@ def test_a_scheduled_suite_runs_in_its_order(place: Place) -> None:
     assert first.started_at < second.started_at
     started = next(iter(place.journal.events(first.run)))
     assert started.suite == fire.run  # type: ignore[union-attr]
+    told = summary_of(place.journal, find_suite(place.journal, fire.run))
+    assert (told.suite, told.name, told.verdict) == (fire.run, "both", Verdict.PASSED)
+    assert [part.name for part in told.parts] == ["first", "second"]
 
 
 def test_a_suite_whose_worker_was_killed_is_reverted_and_its_rest_is_not_started(
@@ -227,6 +231,10 @@ def test_a_suite_whose_worker_was_killed_is_reverted_and_its_rest_is_not_started
     until(lambda: not place.journal.agenda.claimed(), what="the fire being over")
     assert [row.name for row in place.journal.runs()] == ["first"]
     assert place.injected("second") == 0
+    told = summary_of(place.journal, find_suite(place.journal, "last"))
+    assert told.verdict is Verdict.CANCELLED
+    why = "not started: the process that ran the suite ended during first"
+    assert told.parts[1].reason == why
 
 
 def test_a_fire_can_be_left_to_the_daemon_by_hand(place: Place) -> None:
