@@ -17,7 +17,7 @@ from chaosrun.reports.wording import clean, count
 from chaosrun.schedules.fires import Fire, NoFire, Timetable
 
 _DAY = timedelta(days=1)
-_LEFT, _TOP, _COLUMN, _HEIGHT, _BOTTOM = 44, 34, 30, 144, 8
+_LEFT, _TOP, _COLUMN, _HEIGHT, _BOTTOM, _RIGHT = 44, 34, 30, 144, 8, 24
 _WEEK = "MTWTFSS"
 _MOST_ROWS = 2000
 
@@ -120,7 +120,9 @@ def _drawing(strip: Strip) -> tuple[str, int]:
     days = [first + n * _DAY for n in range((last - first).days + 1)]
     parts: list[str] = []
     for column, day in enumerate(days):
-        parts += _column(table, day, _LEFT + column * _COLUMN)
+        # Each Monday has its date, and the first day too where that one has room.
+        dated = day.weekday() == 0 or (day == first and day.weekday() < 5)
+        parts += _column(table, day, _LEFT + column * _COLUMN, dated=dated)
     for hour in (0, 6, 12, 18, 24):
         y = _TOP + _HEIGHT * hour / 24
         right = _LEFT + len(days) * _COLUMN
@@ -128,10 +130,10 @@ def _drawing(strip: Strip) -> tuple[str, int]:
         parts.append(f'<text x="4" y="{y + 4:g}">{hour:02}:00</text>')
     for each in strip.told:
         parts.append(_mark(each, table, first))
-    return "".join(parts), _LEFT + len(days) * _COLUMN + 8
+    return "".join(parts), _LEFT + len(days) * _COLUMN + _RIGHT
 
 
-def _column(table: Timetable, day: date, x: int) -> Iterator[str]:
+def _column(table: Timetable, day: date, x: int, *, dated: bool) -> Iterator[str]:
     width = _COLUMN - 2
     yield f'<rect class="shut" x="{x}" y="{_TOP}" width="{width}" height="{_HEIGHT}"/>'
     for begin, end in table.days.spans(day):
@@ -140,7 +142,7 @@ def _column(table: Timetable, day: date, x: int) -> Iterator[str]:
             f'<rect class="open" x="{x}" y="{top:.1f}" width="{width}" '
             f'height="{max(0.5, bottom - top):.1f}"/>'
         )
-    if day.day == 1 or day.weekday() == 0:
+    if dated:
         yield f'<text class="month" x="{x}" y="12">{day:%d %b}</text>'
     yield f'<text x="{x + _COLUMN // 2 - 4}" y="{_TOP - 6}">{_WEEK[day.weekday()]}</text>'
 
