@@ -19,6 +19,7 @@ BENCHMARKS = {
     "tcp-proxy": "bench.tcp_proxy",
     "schedules": "bench.schedules",
     "network": "bench.network",
+    "redirects": "bench.redirects",
 }
 
 

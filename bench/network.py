@@ -10,7 +10,6 @@ something, and the bytes per second do not.
 from __future__ import annotations
 
 import json
-import os
 import random
 import tempfile
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from bench.measure import percentile
@@ -29,9 +29,11 @@ from bench.peers import Absent
 from bench.results import Aim, Figure
 from chaosrun import discovery
 from chaosrun.codec import from_plain
+from chaosrun.errors import Refused
 from chaosrun.mechanisms import kernel
 from chaosrun.providers.host.client import Host
-from tests.wire import TwoHosts
+from chaosrun.units import JSON
+from tests.wire import TwoHosts, need_namespaces
 from tools import uml
 
 ASKED = 0.02
@@ -47,17 +49,35 @@ _NETEM_LEAST = 0.5
 
 
 @contextmanager
-def harmed(hosts: TwoHosts, **with_: Any) -> Iterator[None]:
-    """Host a harmed so."""
-    client, kind = Host(), discovery.fault("host.network")
-    target = {"namespace": hosts.names["a"], "interface": "e0"}
-    hold = from_plain({"target": target, **with_}, kind).plan(client, random.Random(1))
-    hold = replace(hold, mark=uuid.uuid4().hex, deadline=time.time() + 120)
-    kind.inject(hold, client)
+def injected(fault: str, target: dict[str, Any], **with_: Any) -> Iterator[dict[str, JSON]]:
+    """Harm that is seen at the end, else RuntimeError; refused, it is Absent.
+
+    What is yielded holds, after the block, what was measured when it was looked for.
+    """
+    client, kind = Host(), discovery.fault(fault)
+    measured: dict[str, JSON] = {}
     try:
-        yield
+        hold = from_plain({"target": target, **with_}, kind).plan(client, random.Random(1))
+        hold = replace(hold, mark=uuid.uuid4().hex, deadline=time.time() + 120)
+        kind.inject(hold, client)
+    except Refused as refused:
+        raise Absent(f"{refused} ({refused.hint})" if refused.hint else str(refused)) from None
+    try:
+        yield measured
+        seen = kind.took_effect(hold, client)
+        measured.update(seen.measured)
+        if not seen.seen:
+            raise RuntimeError(f"{fault} was not there: {seen.detail}")
     finally:
         kind.revert(hold, client)
+
+
+@contextmanager
+def harmed(hosts: TwoHosts, **with_: Any) -> Iterator[None]:
+    """Host a harmed so."""
+    target = {"namespace": hosts.names["a"], "interface": "e0"}
+    with injected("host.network", target, **with_):
+        yield
 
 
 def delays(mechanism: str) -> tuple[float, float]:
@@ -152,9 +172,16 @@ def tbf_throughput() -> Figure:
     return _throughput("tbf", _QUICK_BYTES, 0.7, rate="4G", peers=["10.77.0.9"])
 
 
+def need_hosts() -> None:
+    """Raise Absent where no network namespaces can be made."""
+    try:
+        need_namespaces()
+    except pytest.skip.Exception as skipped:
+        raise Absent(str(skipped)) from None
+
+
 def _offered(mechanism: str) -> None:
-    if os.geteuid():
-        raise Absent("needs root, for network namespaces")
+    need_hosts()
     if mechanism not in kernel.offers().mechanisms:
         raise Absent(f"this kernel has no {mechanism}")
 

@@ -60,9 +60,13 @@ class TwoHosts:
         finally:
             program.end()
 
+    def run(self, namespace: str, *words: str) -> str:
+        """What a command says there."""
+        return sh("ip", "netns", "exec", namespace, *words)
+
     def rules(self, namespace: str) -> str:
         """All that nftables has there."""
-        return sh("ip", "netns", "exec", namespace, "nft", "list", "ruleset")
+        return self.run(namespace, "nft", "list", "ruleset")
 
 
 def sh(*words: str) -> str:

@@ -10,6 +10,7 @@ go. Law: an answer that we do not harm is the real one, byte for byte.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import os
@@ -25,6 +26,8 @@ SO_MARK = 36  # socket(7); Python 3.11 has no name for it
 _WITHIN = 5.0
 _MOST = 512
 """How many lookups may wait at once: more are dropped, as a busy name server would."""
+
+_MOST_UNUSED = 256
 
 Lie = dict[str, Any]
 """`names`, `kind` (answer, nxdomain, servfail, silent or real), `addresses`, `ttl`, `delay`."""
@@ -84,6 +87,7 @@ class Resolver:
         self._upstream, self._lies, self._mark = upstream, lies, mark
         self.family = socket.AF_INET6 if ":" in upstream else socket.AF_INET
         self._waiting: set[asyncio.Task[None]] = set()
+        self._unused: list[socket.socket] = []
 
     async def answer(
         self, asked: bytes, ask: Callable[[bytes], Awaitable[bytes | None]]
@@ -118,14 +122,45 @@ class Resolver:
 
     async def ask_by_udp(self, asked: bytes) -> bytes | None:
         loop = asyncio.get_running_loop()
-        with self._socket(socket.SOCK_DGRAM) as sock:
-            try:
-                async with asyncio.timeout(_WITHIN):
-                    await loop.sock_connect(sock, (self._upstream, 53))
-                    await loop.sock_sendall(sock, asked)
-                    return await loop.sock_recv(sock, 65535)
-            except (OSError, TimeoutError):
-                return None
+        sock = None
+        try:
+            sock = self._unused.pop() if self._unused else self._connected()
+            _empty(sock)
+            async with asyncio.timeout(_WITHIN):
+                await loop.sock_sendall(sock, asked)
+                while (said := await loop.sock_recv(sock, 65535))[:2] != asked[:2]:
+                    pass  # late, and for one who has given up
+                return said
+        except TimeoutError:
+            return None
+        except OSError:
+            if sock is not None:
+                sock.close()
+                sock = None
+            return None
+        finally:
+            if sock is not None:
+                self._keep(sock)
+
+    def _connected(self) -> socket.socket:
+        sock = self._socket(socket.SOCK_DGRAM)
+        try:
+            sock.connect((self._upstream, 53))  # of datagrams: nothing is sent, nothing waits
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _keep(self, sock: socket.socket) -> None:
+        """For the next lookup, so that nobody else gets its port.
+
+        The kernel decides once for a flow whether it is brought to us, and remembers a flow by
+        its ports: a lookup from a port that was ours a moment ago would go its own way.
+        """
+        if len(self._unused) < _MOST_UNUSED:
+            self._unused.append(sock)
+        else:
+            sock.close()
 
     async def ask_by_tcp(self, asked: bytes) -> bytes | None:
         loop = asyncio.get_running_loop()
@@ -172,6 +207,13 @@ class _Udp(asyncio.DatagramProtocol):
         said = await self._resolver.answer(data, self._resolver.ask_by_udp)
         if said is not None:
             self._transport.sendto(said, addr)
+
+
+def _empty(sock: socket.socket) -> None:
+    """Throw away what came too late for the one who asked."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sock.recv(65535)
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:

@@ -119,6 +119,21 @@ def test_silence_and_delay_are_measured(names: Names) -> None:
     assert names.timed("db.example")[1] < 0.2
 
 
+def test_many_lookups_of_others_open_no_way_past_it(names: Names) -> None:
+    """The kernel remembers flows by their ports: here are few, so that each is used again."""
+    file = "/proc/sys/net/ipv4/ip_local_port_range"
+    before = names.hosts.run(names.hosts.near, "cat", file)
+    names.hosts.run(names.hosts.near, "sh", "-c", f"echo 40000 40039 >{file}")
+    try:
+        hold = names.harmed("db.example", answer="nxdomain")
+        for _ in range(80):
+            assert names.ask("other.example") == REAL["A"]
+        assert {names.ask("db.example") for _ in range(80)} == {"rcode-3"}
+        end(hold)
+    finally:
+        names.hosts.run(names.hosts.near, "sh", "-c", f"echo {before.strip()} >{file}")
+
+
 def test_a_server_that_was_not_named_is_asked_as_always(names: Names) -> None:
     hold = names.harmed("*", answer="nxdomain", servers=[SERVERS[0]])
     assert names.ask("db.example") == "rcode-3"
