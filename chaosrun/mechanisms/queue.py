@@ -54,7 +54,8 @@ class Queue(Harm, frozen=True, kw_only=True, tag="queue"):
             else:
                 name = _ifb(here)
                 tools.run(["ip", "link", "add", name, "type", "ifb"])
-                tools.run(["ip", "link", "set", name, "up"])
+                # No address of its own: the kernel would go on giving it one after this returned.
+                tools.run(["ip", "link", "set", name, "addrgenmode", "none", "up"])
                 self._grow(name, way, here)
                 redirect_ingress(self.interface, Traffic(), name, here)
 

@@ -237,7 +237,8 @@ def test_nothing_is_left_of_a_full_disk_when_all_of_ours_is_killed() -> None:
         hold = injected("host.disk-fill", directory=str(directory), size="64Mi")
         os.kill(holder_of(hold).pid, signal.SIGKILL)
         assert eventually(lambda: not workers_of(hold))
-        assert os.statvfs(directory).f_bfree == os.statvfs(directory).f_blocks
+        # The kernel gives the room back a moment after the last process that had the file open.
+        assert eventually(lambda: os.statvfs(directory).f_bfree == os.statvfs(directory).f_blocks)
         marks = [each.mark for each in discovery.provider_of("faults", hold.fault).marks(Host())]
         assert hold.mark in marks
         end(hold)
