@@ -173,9 +173,10 @@ def test_a_fire_that_must_not_run_beside_the_last_is_skipped_and_names_it(place:
     assert fires(place, FireState.SKIPPED)[0].reason == f"run {run} of this schedule still goes on"
 
 
-def test_a_scheduled_suite_runs_in_its_order(place: Place) -> None:
+def suite_of_two(place: Place, *, hold: str) -> None:
+    """A suite of two experiments, as suite.json: `first`, then `second`."""
     for name in ("first", "second"):
-        place.experiment(name, hold="50ms")
+        place.experiment(name, hold=hold)
     suite: dict[str, Any] = {
         "apiVersion": "chaosrun.dev/v1",
         "kind": "Suite",
@@ -188,6 +189,10 @@ def test_a_scheduled_suite_runs_in_its_order(place: Place) -> None:
         },
     }
     (place.directory / "suite.json").write_text(json.dumps(suite))
+
+
+def test_a_scheduled_suite_runs_in_its_order(place: Place) -> None:
+    suite_of_two(place, hold="50ms")
     place.schedule(interval="3s", suite="../suite.json")
     place.daemon("serve", str(place.schedules))
     until(lambda: ended(place), what="the suite")
@@ -207,20 +212,7 @@ def test_a_scheduled_suite_runs_in_its_order(place: Place) -> None:
 def test_a_suite_whose_worker_was_killed_is_reverted_and_its_rest_is_not_started(
     place: Place,
 ) -> None:
-    for name in ("first", "second"):
-        place.experiment(name, hold="10m")
-    suite: dict[str, Any] = {
-        "apiVersion": "chaosrun.dev/v1",
-        "kind": "Suite",
-        "metadata": {"name": "both"},
-        "spec": {
-            "title": "Both",
-            "experiments": [
-                {"name": name, "experiment": f"{name}.json"} for name in ("first", "second")
-            ],
-        },
-    }
-    (place.directory / "suite.json").write_text(json.dumps(suite))
+    suite_of_two(place, hold="10m")
     place.schedule(interval="2s", suite="../suite.json")
     killed = place.daemon("serve", str(place.schedules))
     until(lambda: place.marked("first"), what="the mark")
