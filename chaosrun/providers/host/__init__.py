@@ -9,6 +9,7 @@ cpu.py  memory.py  io.py  disk_fill.py  fd.py  pids.py  clock.py
 network_target.py  network.py  partition.py                     where, and which packets; the faults
 networks.py     what planning them needs to see
 marks.py        what a sweep finds
+alone.py        one process of this machine at a time
 runtime.py  watchdog.py  proxy/                                 what they stand on
 """
 

@@ -15,6 +15,7 @@ from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
 from chaosrun.place import Place, still_here
 from chaosrun.procfs import Identity
+from chaosrun.providers.host.alone import alone
 from chaosrun.providers.host.client import Host
 from chaosrun.providers.host.command import Words, checked
 from chaosrun.providers.host.selection import (
@@ -128,7 +129,8 @@ class ProcessKill(Fault[Host], frozen=True, kw_only=True):
         ending = [each for each in alive if client.may_still_end(each, number)]
         _await_ends(ending, undo.within, client)
         if undo.restart is not None:
-            _restart(hold.mark, undo, undo.restart, client)
+            with alone(undo.within):
+                _restart(hold.mark, undo, undo.restart, client)
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Host) -> Evidence:

@@ -73,6 +73,17 @@ def restarting(workers: Workers) -> str:
     return shlex.join([*WORKER, "import time; time.sleep(600)", workers.word])
 
 
+REVERT = """
+import sys
+from chaosrun.codec import from_json
+from chaosrun.fault import Hold
+from chaosrun.providers.host.client import Host
+from chaosrun.providers.host.process_kill import ProcessKill
+hold = from_json(sys.stdin.read(), Hold)
+ProcessKill.revert(hold, Host())
+"""
+
+
 @pytest.mark.parametrize("as_list", [True, False])
 def test_what_is_missing_is_started_again_and_outlives_who_started_it(
     workers: Workers, host: Host, as_list: bool
@@ -82,16 +93,8 @@ def test_what_is_missing_is_started_again_and_outlives_who_started_it(
     restart = shlex.split(restarting(workers)) if as_list else restarting(workers)
     hold = lease(host, {"command": workers.word, "pick": 2}, restart=restart)
     ProcessKill.inject(hold, host)
-    revert = (
-        "import sys\n"
-        "from chaosrun.codec import from_json\n"
-        "from chaosrun.fault import Hold\n"
-        "from chaosrun.providers.host.client import Host\n"
-        "from chaosrun.providers.host.process_kill import ProcessKill\n"
-        "ProcessKill.revert(from_json(sys.stdin.read(), Hold), Host())\n"
-    )
     subprocess.run(
-        [sys.executable, "-c", revert],
+        [sys.executable, "-c", REVERT],
         input=msgspec.json.encode(msgspec.to_builtins(hold)), timeout=30, check=True,
     )  # fmt: skip
     try:
@@ -100,6 +103,31 @@ def test_what_is_missing_is_started_again_and_outlives_who_started_it(
         assert len(matching(workers, host)) == 3
         started = host.restarted(hold.mark)
         assert all(os.getsid(each.pid) != os.getsid(0) for each in started)
+    finally:
+        for pid in matching(workers, host):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_recoveries_at_once_start_no_more_than_is_missing(workers: Workers, host: Host) -> None:
+    for _ in range(2):
+        workers.start()
+    target = {"command": workers.word, "pick": 1}
+    hold = lease(host, target, restart=shlex.split(restarting(workers)))
+    ProcessKill.inject(hold, host)
+    written = msgspec.json.encode(msgspec.to_builtins(hold))
+    try:
+        both = [
+            subprocess.Popen([sys.executable, "-c", REVERT], stdin=subprocess.PIPE)
+            for _ in range(6)
+        ]
+        for one in both:
+            assert one.stdin is not None
+            one.stdin.write(written)
+        for one in both:  # all have what they need but the end of it
+            assert one.stdin is not None
+            one.stdin.close()
+        assert [one.wait(30) for one in both] == [0] * 6
+        assert len(matching(workers, host)) == 2
     finally:
         for pid in matching(workers, host):
             os.kill(pid, signal.SIGKILL)
@@ -240,7 +268,7 @@ def test_the_first_process_is_never_touched(host: Host, tmp_path: Path) -> None:
         lease(host, {"pidFile": str(tmp_path / "pid")})
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), os.getppid()])
+@pytest.mark.parametrize("pid", [os.getpid(), os.getppid()], ids=["itself", "its parent"])
 def test_chaosrun_and_its_ancestors_are_never_touched(host: Host, tmp_path: Path, pid: int) -> None:
     (tmp_path / "pid").write_text(str(pid))
     with pytest.raises(Refused, match=r"chaosrun itself|the first process"):
