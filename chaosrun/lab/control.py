@@ -34,6 +34,7 @@ ONE_HOUR = Duration(3600)
 _START_SECONDS = 15.0
 _ANSWER_SECONDS = 0.5
 _STOP_SECONDS = 3.0
+_PORTS_SECONDS = 0.5  # a process that was killed loses its name first, its ports a moment later
 _LOCK_SECONDS = 0.5  # others share the lock for a moment, to see whether it is held
 
 
@@ -149,17 +150,27 @@ def _same(directory: Path, first_port: int) -> Status:
 
 
 def _need_free_ports(world: World) -> None:
+    deadline = time.monotonic() + _PORTS_SECONDS
     for port in world.ports:
-        with socket.socket() as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind((web.HOST, port))
-            except OSError as error:
+        while why := _why_not(port):
+            if time.monotonic() >= deadline:
                 raise Rejected(
                     f"the lab needs the ports {world.ports[0]} to {world.ports[-1]}, and {port} "
-                    f"cannot be used: {error.strerror}",
+                    f"cannot be used: {why}",
                     hint=f"another --base-port, such as {world.first_port + 100}",
-                ) from None
+                )
+            time.sleep(0.02)
+
+
+def _why_not(port: int) -> str:
+    """Why nobody can listen there; empty if somebody can."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((web.HOST, port))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
 
 
 def _start_supervisor(world: World, lock: int) -> subprocess.Popen[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -50,10 +51,17 @@ def test_a_busy_port_is_named_and_nothing_is_started(directory: Path) -> None:
     assert processes.of_lab(directory) == []
 
 
+def test_a_port_that_is_given_up_a_moment_later_is_waited_for(directory: Path) -> None:
+    first = free_first_port()
+    busy = socket.create_server(("127.0.0.1", first + 4))
+    threading.Timer(0.2, busy.close).start()
+    assert control.up(directory, first_port=first, lasts=SHORT).healthy
+
+
 def test_a_part_that_cannot_start_is_named_with_its_last_words(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "_START_SECONDS", 1.0)
+    monkeypatch.setattr(control, "_START_SECONDS", 5.0)  # enough to say something in
     monkeypatch.setenv(runtime.VARIABLE, "/proc/nowhere")  # where the proxy wants its socket
     with pytest.raises(ChaosrunError, match="did not come up: proxy") as failed:
         control.up(directory, first_port=free_first_port(), lasts=SHORT)
