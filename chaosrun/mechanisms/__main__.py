@@ -60,10 +60,10 @@ def main(words: list[str]) -> int:
                 from chaosrun.mechanisms import agent
 
                 agent.run(_errand(mark, text), teller.say)
-            case ["go", mark]:
+            case ["go", mark, seconds]:
                 from chaosrun.mechanisms import agent
 
-                teller.say(agent.go(mark))
+                teller.say(agent.go(mark, float(seconds)))
             case ["undo", mark, text]:
                 from chaosrun.mechanisms import agent
 
@@ -74,6 +74,10 @@ def main(words: list[str]) -> int:
                 teller.say(supervisor.look(found) if found else nothing)
             case ["end", mark, *rest]:
                 teller.say(supervisor.end(mark, _of(mark, rest[0]) if rest else None))
+            case ["offers"]:
+                from chaosrun.mechanisms import kernel
+
+                _write(to_json(kernel.here()))
             case ["sweep"]:
                 swept = asking.sweep()
                 _write(to_json(swept))

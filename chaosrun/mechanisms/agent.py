@@ -1,11 +1,12 @@
 """The agent: does one harm in a pod, from a container beside it or from its node.
 
     python -m chaosrun.mechanisms agent MARK ERRAND     waits to be told, then as `run`
-    python -m chaosrun.mechanisms go MARK               tells it; answers what it saw
+    python -m chaosrun.mechanisms go MARK SECONDS       tells it; answers what it saw
     python -m chaosrun.mechanisms undo MARK ERRAND      takes away what a killed one left
 
 What was asked becomes a harm only here, since what a kernel can do, and how much memory there is,
-is known on the node alone. Law (L3): an agent that nobody tells to go does nothing, and ends.
+is known on the node alone. Law (L3): an agent that nobody tells to go does nothing, and ends. One
+that is told is told for how many seconds, since the runner's clock and the node's may differ.
 """
 
 from __future__ import annotations
@@ -110,33 +111,38 @@ class Machine(Networks, Resources):
 
 
 def run(errand: Errand, say: Say) -> None:
-    """Wait to be told, do it, hold it until the deadline or a signal. Returns when it is gone."""
+    """Wait to be told, do it, hold it as long as was told or until a signal.
+
+    Returns when it is gone.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    until = min(errand.deadline, time.time() + _TOLD_WITHIN)
-    while not _told(errand.mark).exists():
+    until = time.monotonic() + _TOLD_WITHIN
+    while (told := _told_until(errand.mark)) is None:
         if signal.sigtimedwait(ENDING, _LOOK_AGAIN) is not None:
             say(Seen(False, "it was told to end before it began"))
             return
-        if time.time() > until:
+        if time.monotonic() > until:
             say(Seen(False, "nobody told it to begin"))
             return
     try:
-        found = resolved(errand, Machine())
+        found = resolved(msgspec.structs.replace(errand, deadline=told), Machine())
     except ChaosrunError as error:
         say(error)
         return
     supervisor.hold(found, say)
 
 
-def go(mark: str) -> Seen:
-    """Tell the agent of this container to begin; what is there then. Twice is once.
+def go(mark: str, seconds: float) -> Seen:
+    """Tell the agent of this container to begin, and to end after so many seconds; what is there
+    then. Twice is once: the first end counts.
 
     Raises Transient while it is not there yet.
     """
+    ends = time.time() + seconds
     runtime_directory(create=True)
     if mark not in supervisor.holders():
         raise Transient("the agent has not started yet, or has ended")
-    _told(mark).touch(mode=0o600)
+    _tell(mark, ends)
     until = time.monotonic() + _DONE_WITHIN
     said = "the agent has not begun yet"
     while time.monotonic() < until and mark in supervisor.holders():
@@ -186,6 +192,23 @@ def _alone(act: Callable[[], Seen]) -> Seen:
 
 def _told(mark: str) -> Path:
     return note_path(mark).with_suffix(".go")
+
+
+def _told_until(mark: str) -> float | None:
+    """The deadline that it was told, by the clock of this node; None while it was not told."""
+    try:
+        return float(_told(mark).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _tell(mark: str, ends: float) -> None:
+    """Tell it in one step: half a number is never read."""
+    draft = _told(mark).with_suffix(f".go-{os.getpid()}")
+    draft.write_text(str(ends))
+    with suppress(FileExistsError):
+        os.link(draft, _told(mark))
+    draft.unlink()
 
 
 def read_errand(text: bytes | str) -> Errand:

@@ -25,6 +25,8 @@ from chaosrun.mechanisms.notes import notes, read_note
 __all__ = ["end", "hold", "look", "notes", "read_note", "sweep"]
 
 _WITHIN = 30.0
+_LONGEST = 800
+"""Characters of an error: of what a container says at its end, a kubelet keeps 2048 bytes."""
 _KINDS: dict[str, type[ChaosrunError]] = {
     kind.__name__: kind for kind in (Refused, Transient, Indeterminate)
 }
@@ -45,7 +47,7 @@ def answer_of(said: Seen | ChaosrunError) -> Answer:
     if isinstance(said, Seen):
         return Answer(seen=said)
     kind = next((name for name, kind in _KINDS.items() if isinstance(said, kind)), "Indeterminate")
-    return Answer(kind=kind, error=str(said), hint=said.hint, code=said.code)
+    return Answer(kind=kind, error=str(said)[:_LONGEST], hint=said.hint, code=said.code)
 
 
 def seen_of(answer: Answer) -> Seen:

@@ -6,6 +6,7 @@ Law: reads only, and changes nothing but in a network namespace made for the tri
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 from typing import Any
 
 from chaosrun.errors import Refused
@@ -26,19 +27,34 @@ def interfaces(inside: Inside) -> list[str]:
 
 
 def usual(inside: Inside, peers: tuple[str, ...]) -> str:
-    """The interface that leads to the first peer, or to everybody. Raises Refused."""
-    words = ["ip", "-j", "route", "show", "default"]
-    if peers:
-        address = peers[0].partition("/")[0]
-        words = ["ip", "-j", *(["-6"] if ":" in address else []), "route", "get", address]
-    try:
-        found = [each for each in tools.run_json(words, inside=inside) if each.get("dev")]
-    except Failed:
+    """The interface that leads to the first peer who is not ourselves, or to everybody.
+
+    Raises Refused. (Peers that were found by what they are may be this very place as well.)
+    """
+    if not peers:
+        found = [_dev(["ip", "-j", "route", "show", "default"], inside)]
+    else:
         found = []
-    if not found:
+        for peer in peers:
+            address = peer.partition("/")[0]
+            family = ["-6"] if ":" in address else []
+            found.append(_dev(["ip", "-j", *family, "route", "get", address], inside))
+            if found[-1] not in ("", "lo") or ip_address(address).is_loopback:
+                break
+    named = [dev for dev in found if dev]
+    if not named:
         names = ", ".join(interfaces(inside))
         raise Refused("no route says which interface is meant", hint=f"say one of {names}")
-    return str(found[0]["dev"])
+    return named[-1]
+
+
+def _dev(words: list[str], inside: Inside) -> str:
+    """The interface of the first route; empty where there is none."""
+    try:
+        routes = tools.run_json(words, inside=inside)
+    except Failed:
+        return ""
+    return next((str(each["dev"]) for each in routes if each.get("dev")), "")
 
 
 def qdiscs(interface: str, inside: Inside | None = None) -> list[dict[str, Any]]:

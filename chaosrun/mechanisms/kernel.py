@@ -6,7 +6,9 @@ here is touched; what was not seen to work is not offered.
 
 from __future__ import annotations
 
+import os
 from functools import cache
+from pathlib import Path
 
 import msgspec
 
@@ -40,6 +42,10 @@ _TRIALS = {
     "rules": "ip rule add pref 9 iif lo to 10.0.0.0/8 ipproto tcp dport 80 lookup 77 && "
     "ip route add throw 10.0.0.0/8 table 77",
 }
+
+
+TRIED = frozenset(_TRIALS)
+"""What is tried. Who has known of less knows nothing of the rest."""
 
 
 class Offers(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,3 +88,20 @@ def offers() -> Offers:
     except ChaosrunError as error:
         return Offers(unknown=str(error), hint=error.hint)
     return Offers(works=frozenset(said.split()))
+
+
+class Kernel(msgspec.Struct, frozen=True, kw_only=True):
+    """Which kernel this is, since which start of it, and what it offers."""
+
+    version: str
+    boot: str
+    offers: Offers
+
+
+def here() -> Kernel:
+    """The kernel on which this process runs; in a sandbox that is not the machine's."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot = ""
+    return Kernel(version=os.uname().release, boot=boot, offers=offers())

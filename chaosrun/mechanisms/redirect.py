@@ -103,6 +103,7 @@ def bring(here: Here, rules: Sequence[Rule]) -> None:
         *(_reset(rule) for rule in rules if rule.outgoing and rule.protocol == "tcp"),
         "}",
         "chain cut_in { type filter hook input priority -1;",
+        f"meta mark {PACKET_MARK:#x} return",  # what we pass on comes in here once more
         *(_reset(rule) for rule in rules if rule.incoming and rule.protocol == "tcp"),
         "}",
         # Only what was brought there comes in: a program that passes on to where a connection

@@ -4,6 +4,7 @@
     python -m chaosrun.mechanisms run MARK ORDER      the same in the foreground, as in a container
     python -m chaosrun.mechanisms look|end MARK [ORDER]
     python -m chaosrun.mechanisms sweep
+    python -m chaosrun.mechanisms offers              what the kernel here can do to packets
 
 ORDER is JSON, or `-` for standard input. One line of JSON is answered. The deadline is kept by the
 wall clock or the boot clock, whichever comes first, so setting a clock back prolongs nothing.

@@ -100,7 +100,7 @@ def test_requests_fail_wait_and_break_off_as_asked(proxied: Proxied) -> None:
     assert "1 of 2 requests were harmed" in FAULT.took_effect(hold, Host()).detail
     end(hold)
     hold = proxied.harmed(delay="300ms")
-    assert proxied.ask("/orders")[1] >= 0.3
+    assert proxied.ask("/orders")[1] >= 0.3 - 0.003  # Envoy's timers know whole milliseconds
     end(hold)
     hold = proxied.harmed(abort=True)
     assert proxied.ask("/orders")[0] == -1

@@ -122,6 +122,15 @@ def test_what_comes_in_is_harmed_on_the_host_that_serves(web: Web) -> None:
     assert web.ask("/")["status"] == 200
 
 
+def test_what_comes_in_and_is_not_meant_is_served(web: Web) -> None:
+    there = {"namespace": web.hosts.far, "direction": "in"}
+    hold = web.harmed(status=500, paths=["/orders*"], target=there)
+    for host in (FAR, FAR6):
+        assert web.ask("/orders/1", host)["status"] == 500
+        assert web.ask("/", host)["status"] == 200
+    end(hold)
+
+
 def test_only_the_addresses_that_were_named(web: Web) -> None:
     hold = web.harmed(status=500, target={"addresses": ["fd77::/64"]})
     assert web.ask("/", FAR6)["status"] == 500

@@ -175,7 +175,7 @@ def test_reset_ends_open_and_new_connections(proxy: Proxy, host: Host) -> None:
         with harmed(proxy, host, reset={}) as hold:
             with pytest.raises(ConnectionResetError):
                 opened.recv(1)
-            with proxy.connect() as new, pytest.raises(ConnectionError):
+            with pytest.raises(ConnectionError), proxy.connect() as new:  # already there, or later
                 ask(new)
             assert TcpProxy.took_effect(hold, host).measured["resets"] == 2
     with proxy.connect() as after:
