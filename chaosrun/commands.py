@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 import msgspec
 
@@ -51,14 +51,20 @@ class Cancellation:
     def __init__(self) -> None:
         self._lock = Lock()
         self._groups: set[int] = set()
+        self._over = Event()
         self.cancelled = False
 
     def cancel(self) -> None:
         """Kill every command of the effect, now and from now on. Safe to repeat."""
         with self._lock:
             self.cancelled = True
+            self._over.set()
             for group in self._groups:
                 _kill_group(group)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, and wake as soon as the effect is cancelled."""
+        self._over.wait(seconds)
 
     def add(self, group: int) -> None:
         with self._lock:
@@ -74,6 +80,20 @@ class Cancellation:
 
 current: ContextVar[Cancellation | None] = ContextVar("cancellation", default=None)
 """The cancellation of the effect that this thread is performing."""
+
+
+def cancelled() -> bool:
+    """Whether nobody wants the effect any more that this thread is performing."""
+    cancellation = current.get()
+    return cancellation is not None and cancellation.cancelled
+
+
+def pause(seconds: float) -> None:
+    """Sleep, but not past a cancellation (law L5)."""
+    if (cancellation := current.get()) is not None:
+        cancellation.wait(seconds)
+    else:
+        time.sleep(seconds)
 
 
 def run(

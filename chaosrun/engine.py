@@ -128,6 +128,7 @@ class Engine:
         source: str = "",
         parameters: Mapping[str, JSON] | None = None,
         targets: Mapping[str, tuple[str, ...]] | None = None,
+        mechanisms: Mapping[str, str] | None = None,
         run: str | None = None,
         under: Under | None = None,
     ) -> str:
@@ -143,6 +144,7 @@ class Engine:
             at=now, run=name, experiment=experiment, digest=digest, seed=seed,
             driver=self.driver, version=chaosrun.__version__, source=source,
             parameters=dict(parameters or {}), targets=dict(targets or {}),
+            mechanisms=dict(mechanisms or {}),
             **under.noted(experiment.metadata.labels),
         )  # fmt: skip
         self._journal.append(name, 0, [started])
@@ -391,8 +393,11 @@ class Engine:
         run, inbox, performer = drive.run, self._inbox, self._performer
 
         def work() -> None:
-            commands.current.set(flight.cancellation)
-            inbox.put(Ended(name, flight, performer.perform(run, effect)))
+            outer = commands.current.set(flight.cancellation)
+            try:
+                inbox.put(Ended(name, flight, performer.perform(run, effect)))
+            finally:
+                commands.current.reset(outer)  # the thread's next work may be no effect at all
 
         urgent = isinstance(effect, Inject | Revert | LookRestored)
         lane = Lane.URGENT if urgent else Lane.ORDINARY

@@ -138,7 +138,8 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     """A run began: the whole question, with parameters filled in and secrets as references.
 
     `digest` is that of the experiment; `targets` maps a step to the target keys of a saved
-    plan that must be met exactly (law L8), and is empty for a run without one. `policies` are
+    plan that must be met exactly (law L8), and is empty for a run without one; `mechanisms` says by
+    what that plan would do each step. `policies` are
     those the run is under, `gates` theirs, `by` who asked, `names` how a policy may call
     them, and `overrides` and `ticket` what they gave with it. `schedule` and `suite` name what
     it is a part of: `nightly`, and the first part of the ids of a suite's runs; `asked` tells
@@ -154,6 +155,7 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     source: str = ""
     parameters: dict[str, JSON] = {}
     targets: dict[str, tuple[str, ...]] = {}
+    mechanisms: dict[str, str] = {}
     schedule: str = ""
     suite: str = ""
     asked: AskedSuite | None = None
@@ -269,7 +271,7 @@ class InjectFailed(Event, frozen=True, kw_only=True, tag="inject-failed"):
 
 
 class EffectSeen(Event, frozen=True, kw_only=True, tag="effect-seen"):
-    """Looking at the target showed the fault (law L6)."""
+    """Looking at the target showed the fault (law L6): at first, or again just before its end."""
 
     lease: str
     detail: str
@@ -277,7 +279,7 @@ class EffectSeen(Event, frozen=True, kw_only=True, tag="effect-seen"):
 
 
 class EffectNotSeen(Event, frozen=True, kw_only=True, tag="effect-not-seen"):
-    """Looking at the target did not show the fault, or nobody could look."""
+    """Looking at the target did not show the fault, or not any more, or nobody could look."""
 
     lease: str
     detail: str

@@ -91,6 +91,8 @@ class Fault(
     reversal: ClassVar[Reversal] = Reversal.REVERTED
     expiry: ClassVar[Expiry] = Expiry.RUNNER
     permissions: ClassVar[tuple[Permission, ...]] = ()
+    seen_in: ClassVar[str] = ""
+    """Where others can read all of its arguments, if so: then none may hold a secret (law L9)."""
     example: ClassVar[dict[str, JSON]] = {}
     """A step as a person would write it: {"target": {...}, "with": {...}}."""
 

@@ -54,6 +54,10 @@ class HaltSource(
         """Look once. Whatever it raises means that the switch is on."""
         raise NotImplementedError
 
+    def needs(self) -> tuple[Permission, ...]:
+        """The rights that reading it needs with exactly these arguments."""
+        return self.permissions
+
     @property
     def period(self) -> float:
         """Seconds between two looks."""

@@ -7,7 +7,7 @@ the rule it met, and what would make it pass.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -16,8 +16,11 @@ from chaosrun.spec import Limits, Step, method_seconds
 from chaosrun.units import Share, format_seconds
 
 HALF = Share(0.5)
+RESERVED = "reserved"
+"""The limit that only a policy lifts."""
 _WORDS = ("zone", "group", "workload")
 _MOST_PARTS = 6
+_MOST_NAMED = 3
 
 
 class LimitMeasured(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +44,7 @@ def measure(
     seconds = method_seconds(steps)
     return (
         *shares,
+        *_reserved(planned),
         LimitMeasured(
             limit="targets",
             within=len(touched) <= limits.targets,
@@ -78,6 +82,26 @@ def _share(limits: Limits, step: Step, hold: Hold) -> LimitMeasured:
         hint="pick fewer, or set limits.share",
         step=step.name,
     )
+
+
+def _reserved(planned: Sequence[tuple[Step, Hold]]) -> Iterator[LimitMeasured]:
+    """For each step that means reserved targets: whether policies open all of them."""
+    for step, hold in planned:
+        meant = [target for target in hold.targets if target.reserved]
+        if not meant:
+            continue
+        shut = [target for target in meant if not target.opened]
+        said = [f"{target.label} {target.reserved}" for target in shut or meant]
+        more = f" and {len(said) - _MOST_NAMED} more" if len(said) > _MOST_NAMED else ""
+        by = "" if shut else f", opened by {'; '.join(sorted({t.opened for t in meant}))}"
+        yield LimitMeasured(
+            limit=RESERVED,
+            within=not shut,
+            measured=", ".join(said[:_MOST_NAMED]) + more + by,
+            rule="only what a policy opens",
+            hint="choose other targets; a policy can open these (`opens`)",
+            step=step.name,
+        )
 
 
 def parts(hold: Hold) -> tuple[str, ...]:

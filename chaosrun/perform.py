@@ -198,8 +198,9 @@ class Performer:
         name, given = _gate(run.written_gates[index])
         gate = arguments.gate_of(name, substitute(given, self._secrets_of_gate(run, index)))
         client = self._client("gates", name)
+        demanded = run.written_gates[len(run.spec.gates) :]
         found: Measured = (
-            gate.measure_rights(client, needs.needed(run.spec))
+            gate.measure_rights(client, needs.needed(run.spec, demanded))
             if gate.asks_rights
             else gate.measure(client)
         )
@@ -245,6 +246,11 @@ class Performer:
         hold = fault.plan(self._client("faults", step.fault), rng)
         # Who ends it is for the plan to say: it may be the target in one place and not in another.
         hold = replace(hold, fault=step.fault, reversal=fault.reversal)
+        if any(target.reserved for target in hold.targets):
+            assert run.experiment is not None, "a run starts with Started"
+            policies = self._policies.get(run.id, Policies())
+            labels = run.experiment.metadata.labels
+            hold = replace(hold, targets=policies.opening(labels, hold.targets))
         if self._journal is not None and not self._only_look:
             held = self._journal.standing(run.id, (), [t.key for t in hold.targets]).held
             for target, holder in sorted(held.items()):

@@ -34,6 +34,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     What policies ask: `labels` are its labels or tags, None where the provider does not say;
     `groups` is what it belongs to, by the words of `GROUPS`, an empty text where it belongs to
     none. What is not said is not known, and a policy that asks for it refuses (law L4).
+
+    `reserved` says why it is nobody's target, as with pods of kube-system, and `opened` which
+    policy opens it all the same, and why (law L4: a limit refuses what is reserved and not opened).
     """
 
     kind: str
@@ -43,6 +46,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     undo: JSON = None
     labels: dict[str, str] | None = None
     groups: dict[str, str] = {}
+    reserved: str = ""
+    opened: str = ""
 
     @property
     def key(self) -> str:

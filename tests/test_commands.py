@@ -290,3 +290,17 @@ def test_it_costs_what_starting_a_process_costs() -> None:
     rounds = [(once(bare), once(lambda: commands.run(["/bin/true"], timeout=5))) for _ in range(60)]
     ours, theirs = min(ours for _, ours in rounds), min(bare for bare, _ in rounds)
     assert ours < 1.5 * theirs, f"{ours * 1000:.2f} ms against {theirs * 1000:.2f} ms"
+
+
+def test_a_pause_ends_as_soon_as_its_effect_is_cancelled() -> None:
+    cancellation = commands.Cancellation()
+    outer = commands.current.set(cancellation)
+    threading.Timer(0.1, cancellation.cancel).start()
+    began = time.monotonic()
+    try:
+        commands.pause(30)
+        assert commands.cancelled()
+    finally:
+        commands.current.reset(outer)
+    assert time.monotonic() - began < 10
+    assert not commands.cancelled()

@@ -43,6 +43,8 @@ class Narrator:
         self._every_sample = every_sample
         self._failing: dict[tuple[str, str], int] = {}
         self._digested = 0.0
+        self._seen: set[str] = set()
+        self._told: set[tuple[str, str, str]] = set()
 
     def tell(self, event: AnyEvent) -> list[Line]:
         """The lines for `event`, which follows all that were told before."""
@@ -121,8 +123,8 @@ class Narrator:
             text = f"overridden by {rule.override.by}: {rule.override.reason}; {rule.measured}"
             yield Line(event.at, "policy", rule.rule, text, "yellow")
         if not broken and not event.step:
-            met = len(event.rules) - len(overridden)
-            yield Line(event.at, "policy", "", f"{met} of {len(event.rules)} rules are met")
+            met = f"{len(event.rules) - len(overridden)} of {len(event.rules)} rules are met"
+            yield Line(event.at, "policy", "", met if event.rules else "no rule is about it")
 
     @_tell.register
     def _(self, event: e.Sampled) -> Iterator[Line]:
@@ -202,11 +204,18 @@ class Narrator:
 
     @_tell.register
     def _(self, event: e.EffectSeen) -> Iterator[Line]:
+        if event.lease in self._seen:
+            return  # it is there still, as it should be
+        self._seen.add(event.lease)
         yield Line(event.at, "effect seen", self._step(event.lease), event.detail, "magenta")
 
     @_tell.register
     def _(self, event: e.EffectNotSeen) -> Iterator[Line]:
-        yield Line(event.at, "no effect", self._step(event.lease), event.detail, "yellow")
+        word = "effect lost" if event.lease in self._seen else "no effect"
+        if (event.lease, word, event.detail) in self._told:
+            return
+        self._told.add((event.lease, word, event.detail))
+        yield Line(event.at, word, self._step(event.lease), event.detail, "yellow")
 
     @_tell.register
     def _(self, event: e.Reverted) -> Iterator[Line]:

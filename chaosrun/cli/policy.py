@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,9 +12,10 @@ from chaosrun.cli.console import Console, clean, pad
 from chaosrun.cli.under import override_options, policy_option, under
 
 if TYPE_CHECKING:
-    from chaosrun.events import GateMeasured, RuleMeasured
+    from chaosrun.events import AnyEvent, GateMeasured, RuleMeasured
     from chaosrun.policy.merging import Ruling
     from chaosrun.policy.policies import Policies
+    from chaosrun.run import Run
 
 
 @click.group(
@@ -92,10 +94,10 @@ def test(
         performer = Performer(journal, lambda: now, only_look=True)
         performer.put_under(run.id, demands.policies)
         try:
-            answers = ask(performer, run, effects if run.under_policy else [], now)
+            answers = ask(performer, run, effects, now)
         finally:
             performer.close()
-        rules = rules_of(run, answers, demands, journal, now)
+        rules = (*rules_of(run, answers, demands, journal, now), *_reserved(run, answers))
     gates = [answer for answer in answers if isinstance(answer, GateMeasured)]
     passes = all(rule.passes for rule in rules) and all(gate.open for gate in gates)
     about = [one.shown for one in demands.policies.about(loaded.experiment.metadata.labels)]
@@ -109,6 +111,20 @@ def test(
     return 0 if passes else 3
 
 
+def _reserved(run: Run, answers: Iterable[AnyEvent]) -> Iterator[RuleMeasured]:
+    """What holds without a policy, and only a policy lifts, in the words of a rule."""
+    from chaosrun import limits
+    from chaosrun.events import Planned, RuleMeasured
+
+    holds = {planned.step: planned.hold for planned in answers if isinstance(planned, Planned)}
+    for one in limits.measure(run.spec.limits, run.spec.method, holds):
+        if one.limit == limits.RESERVED:
+            yield RuleMeasured(
+                rule=one.limit, within=one.within, measured=one.measured, limit=one.rule,
+                hint=one.hint, source="chaosrun itself",
+            )  # fmt: skip
+
+
 def _show_test(
     console: Console,
     about: list[str],
@@ -120,7 +136,8 @@ def _show_test(
 
     if not about:
         console.print("No policy is about it: `chaosrun policy show` lists those there are.")
-        return
+        if not rules:
+            return
     for one in about:
         console.print(console.style(f"under {clean(one)}", "dim"))
     console.print()
@@ -157,6 +174,7 @@ def show(console: Console, policies: tuple[str, ...], output: str) -> int:
     Exit code 3 when a policy is broken: then nothing runs.
     """
     from chaosrun.loading.policies import find_policies
+    from chaosrun.policy.of_targets import described
 
     found = find_policies(policies)
     if output == "json":
@@ -176,6 +194,11 @@ def show(console: Console, policies: tuple[str, ...], output: str) -> int:
     console.print()
     for ruling in found.rulings:
         _show_ruling(console, ruling)
+    for one in found.documents:
+        for these in one.policy.spec.opens:
+            text = f"{clean(described(these))} may be touched: {clean(these.because)}"
+            console.hang(f"  {pad('opens', 30)}", text)
+            console.hang(" " * 32, console.style(f"set by {clean(one.shown)}", "dim"))
     for gate in found.every_gate():
         console.hang(f"  {pad('gate', 30)}", f"{next(iter(gate.written))} ({clean(gate.source)})")
     for halt in found.halts():
@@ -210,6 +233,11 @@ def _plain(found: Policies) -> dict[str, Any]:
                 "mayOverride": [make.plain_of(right) for right in ruling.rights],
             }
             for ruling in found.rulings
+        ],
+        "opens": [
+            {"targets": make.plain_of(these), "source": one.shown}
+            for one in found.documents
+            for these in one.policy.spec.opens
         ],
         "gates": [{"gate": g.written, "source": g.source} for g in found.every_gate()],
         "halts": [{"halt": h.written, "source": h.source} for h in found.halts()],

@@ -32,8 +32,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What will be run: an experiment, its seed, the targets of a plan if there is one, and what
-    the run is put under."""
+    """What will be run: an experiment, its seed, the targets and mechanisms of a plan if there is
+    one, and what the run is put under."""
 
     experiment: Any
     seed: int
@@ -41,6 +41,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     parameters: dict[str, Any]
     targets: dict[str, tuple[str, ...]] = {}
+    mechanisms: dict[str, str] = {}
     under: Any = None
 
 
@@ -148,6 +149,7 @@ def _question(
         return Question(
             experiment=plan.experiment, seed=plan.seed, digest=plan.digest, source=plan.source,
             parameters=plan.parameters, targets=plan.targets,
+            mechanisms=plan.mechanisms,
         )  # fmt: skip
     import secrets
 
@@ -208,7 +210,7 @@ def drive(
             run = engine.start(
                 question.experiment, seed=question.seed, digest=question.digest,
                 source=question.source, parameters=question.parameters, targets=question.targets,
-                under=question.under,
+                mechanisms=question.mechanisms, under=question.under,
             )  # fmt: skip
 
             def stop(number: int, before: int) -> None:

@@ -1,7 +1,7 @@
 """A saved plan: an experiment, a seed, and the exact targets that running it may touch.
 
-Law (L8): what was seen is what runs. A plan that was edited is rejected; targets that are
-no longer as they were seen are refused by the engine.
+Law (L8): what was seen is what runs. A plan that was edited is rejected; targets that are no
+longer as they were seen, or would be harmed by another mechanism, are refused by the engine.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def targets(self) -> dict[str, tuple[str, ...]]:
         """For each step the keys of its targets."""
         return {step: tuple(t.key for t in hold.targets) for step, hold in self.holds.items()}
+
+    @property
+    def mechanisms(self) -> dict[str, str]:
+        """For each step by what it would be done."""
+        return {step: hold.mechanism for step, hold in self.holds.items()}
 
 
 def save(plan: Plan, path: Path) -> None:

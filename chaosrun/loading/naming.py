@@ -113,9 +113,15 @@ def _keep_secret(
         return
     from chaosrun.loading.shape import fields_of, holds_reference  # only few files need it here
 
+    seen_in: str = getattr(kind, "seen_in", "")
     for field in fields_of(kind):
         given = arguments.get(field.name)
-        if not (holds_reference(given) and _seen_by_others(field.kind)):
+        if not holds_reference(given):
+            continue
+        if seen_in:
+            said = f"a secret would be seen by others here, in {seen_in}"
+            findings.value((*path, field.name), said, code="secret-seen")
+        if seen_in or not _seen_by_others(field.kind):
             continue
         for where, part in enumerate(given) if isinstance(given, list) else [(None, given)]:
             if holds_reference(part):

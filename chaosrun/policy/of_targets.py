@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from chaosrun.fault import Hold
 from chaosrun.policy.rule import Asked, Found, Rule, counted, listed
-from chaosrun.policy.spec import Protected
+from chaosrun.policy.spec import Protected, Those
 from chaosrun.targeting import Target
 from chaosrun.units import Share
 
@@ -34,7 +34,7 @@ class ProtectedTarget(TargetRule, frozen=True, kw_only=True):
     def measure(self, asked: Asked) -> Found:
         hint, meant, unknown = "leave it out of the target's selection", [], []
         for target in asked.targets.values():
-            match self._means(target):
+            match means(self.protected, target):
                 case True:
                     meant.append(named(target))
                 case None:
@@ -45,22 +45,6 @@ class ProtectedTarget(TargetRule, frozen=True, kw_only=True):
             measured = f"whether {listed(unknown)} is one of them is not known"
             return Found(within=False, measured=measured, hint=_ASK_PROVIDER)
         return Found(within=True, measured=f"none of {counted(len(asked.targets), 'target')}")
-
-    def _means(self, target: Target) -> bool | None:
-        """Whether the target is meant; None when that cannot be known."""
-        wanted = self.protected
-        if not fnmatchcase(target.kind, wanted.kind):
-            return False
-        if not (fnmatchcase(target.id, wanted.id) or fnmatchcase(target.name, wanted.id)):
-            return False
-        answers = [
-            None if (value := target.group(what)) is None else fnmatchcase(value, pattern)
-            for what, pattern in wanted.groups.items()
-        ]
-        answers += [has_label(target, *label) for label in wanted.labels.items()]
-        if False in answers:
-            return False
-        return None if None in answers else True
 
 
 class OptIn(TargetRule, frozen=True, kw_only=True):
@@ -260,6 +244,22 @@ def most_of(parts: Parts, what: str, most: int, others: Mapping[str, frozenset[s
     return Found(within=largest <= most, measured=shown, hint="pick fewer")
 
 
+def means(wanted: Those, target: Target) -> bool | None:
+    """Whether the target is one of those; None when that cannot be known."""
+    if not fnmatchcase(target.kind, wanted.kind):
+        return False
+    if not (fnmatchcase(target.id, wanted.id) or fnmatchcase(target.name, wanted.id)):
+        return False
+    answers = [
+        None if (value := target.group(what)) is None else fnmatchcase(value, pattern)
+        for what, pattern in wanted.groups.items()
+    ]
+    answers += [has_label(target, *label) for label in wanted.labels.items()]
+    if False in answers:
+        return False
+    return None if None in answers else True
+
+
 def has_label(target: Target, label: str, pattern: str) -> bool | None:
     """Whether the target has a label with such a value; None when its labels are not known."""
     if target.labels is None:
@@ -271,8 +271,8 @@ def named(target: Target) -> str:
     return f"{target.kind} {target.label}"
 
 
-def described(wanted: Protected) -> str:
-    """Which targets are protected, in words."""
+def described(wanted: Those) -> str:
+    """Which targets these are, in words."""
     parts = [wanted.kind if wanted.kind != "*" else "a target"]
     if wanted.id != "*":
         parts.append(wanted.id)

@@ -6,13 +6,14 @@ of any policy halts every run, whatever experiments the policy is about.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from chaosrun.events import PolicySource
+from chaosrun.targeting import Target
 from chaosrun.units import JSON
 
 if TYPE_CHECKING:  # rules take long to import, and most machines have no policy
@@ -57,6 +58,27 @@ class Policies(msgspec.Struct, frozen=True):
     def about(self, labels: dict[str, str]) -> tuple[Document, ...]:
         """Those that are about an experiment with these labels."""
         return tuple(one for one in self.documents if one.about(labels))
+
+    def opening(self, labels: dict[str, str], targets: Iterable[Target]) -> tuple[Target, ...]:
+        """The same targets; each that is reserved says which policy opens it, if one does.
+
+        An experiment must say that it is one of those that the policy is about: what is left
+        unsaid opens nothing (law L4).
+        """
+        from chaosrun.policy.of_targets import means  # as above
+
+        def opened(target: Target) -> str:
+            for one in self.about(labels):
+                if one.policy.spec.applies_to.keys() <= labels.keys():
+                    for these in one.policy.spec.opens:
+                        if means(these, target):
+                            return f"policy {one.source.name}: {these.because}"
+            return ""
+
+        return tuple(
+            msgspec.structs.replace(target, opened=opened(target)) if target.reserved else target
+            for target in targets
+        )
 
     def gates(self, labels: dict[str, str]) -> tuple[Demanded, ...]:
         """Their gates, each once."""

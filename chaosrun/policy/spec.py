@@ -34,8 +34,8 @@ Labels = Annotated[
 Count = Annotated[int, Meta(ge=0, le=100_000)]
 
 
-class Protected(Spec, frozen=True, kw_only=True):
-    """Targets that nobody touches. A target is meant when all that is given fits."""
+class Those(Spec, frozen=True, kw_only=True):
+    """Some targets. A target is meant when all that is given fits."""
 
     kind: Annotated[Pattern, Meta(description="The kind of target, as a plan shows it")] = "*"
     id: Annotated[Pattern, Meta(description="Its id or its name")] = "*"
@@ -45,16 +45,35 @@ class Protected(Spec, frozen=True, kw_only=True):
     workload: Annotated[str, Meta(description="A pattern of its workload")] = ""
     group: Annotated[str, Meta(description="A pattern of its group")] = ""
     zone: Annotated[str, Meta(description="A pattern of its zone")] = ""
+
+    @property
+    def groups(self) -> dict[str, str]:
+        named = ("account", "namespace", "workload", "group", "zone")
+        return {name: pattern for name in named if (pattern := getattr(self, name))}
+
+
+class Protected(Those, frozen=True, kw_only=True):
+    """Targets that nobody touches. A target is meant when all that is given fits."""
+
     because: Annotated[str, Meta(description="Why, for who is refused")] = ""
 
     def __post_init__(self) -> None:
         if (self.kind, self.id) == ("*", "*") and not (self.labels or self.groups):
             raise ValueError("say which targets: this protects every one, and nothing could run")
 
-    @property
-    def groups(self) -> dict[str, str]:
-        named = ("account", "namespace", "workload", "group", "zone")
-        return {name: pattern for name in named if (pattern := getattr(self, name))}
+
+class Opened(Those, frozen=True, kw_only=True):
+    """Targets that are reserved, such as pods of kube-system, and may be touched all the same.
+
+    A target is meant when all that is given fits, and the experiment when it has each label of
+    `appliesTo`. What another policy protects stays so.
+    """
+
+    because: Annotated[str, Meta(min_length=1, description="Why, for who reads the report")]
+
+    def __post_init__(self) -> None:
+        if self.id == "*" and not (self.labels or self.namespace or self.workload):
+            raise ValueError("name them: by `namespace`, `workload`, `id` or `labels`")
 
 
 class Bound(Spec, frozen=True, kw_only=True):
@@ -189,6 +208,22 @@ class PolicySpec(Spec, frozen=True, kw_only=True):
     ] = None
     requires: Requires = Requires()
     protect: Annotated[tuple[Protected, ...], Meta(max_length=1000)] = ()
+    opens: Annotated[
+        tuple[Opened, ...],
+        Meta(
+            max_length=1000,
+            description="Reserved targets that may be touched: of kube-system, or chaosrun's own",
+            examples=[
+                [
+                    {
+                        "namespace": "kube-system",
+                        "labels": {"k8s-app": "kube-dns"},
+                        "because": "lookups must survive the loss of a server",
+                    }
+                ]
+            ],
+        ),
+    ] = ()
     opt_in: Annotated[
         Labels,
         Meta(description="Labels or tags that every target must have", examples=[{"chaos": "on"}]),

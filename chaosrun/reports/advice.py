@@ -90,6 +90,11 @@ def _find_why(told: Summary) -> Iterator[str]:
 
 def _make_conclusive(told: Summary) -> Iterator[str]:
     for step in told.steps:
+        if step.effect_lost:
+            yield (
+                f"Find out who ended {quoted(step.name)}: a controller or a person may have put "
+                "back what it changed. Pause them, or change what they want."
+            )
         if step.leased is not None and step.effect_seen is None:
             hint = next((t.hint for t in step.troubles if t.hint), "")
             if hint:

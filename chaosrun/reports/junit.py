@@ -216,6 +216,8 @@ def _step(told: Summary, step: StepResult) -> Case:
             return _as(case, "error", "not-injected", trouble or "it may not have been injected")
         case StepOutcome.RESTORED if step.effect_seen is None:
             return _as(case, "error", "no-effect", step.effect_detail or "no effect was seen")
+        case StepOutcome.RESTORED if step.effect_lost:
+            return _as(case, "error", "effect-lost", step.effect_lost)
         case StepOutcome.RESTORED:
             return case
     return _as(case, "error", "unfinished", f"the run has not ended: {step.outcome.value}")

@@ -105,6 +105,11 @@ def _step(step: StepResult) -> str:
     if step.effect_seen is None:
         looked = f": {clause(step.effect_detail, _LONGEST)}" if step.effect_detail else ""
         return f"{name} was injected into {size}, and no effect was seen{looked}."
+    if step.effect_lost:
+        return (
+            f"{name} touched {size}, and its effect was gone before its end: "
+            f"{clause(step.effect_lost, _LONGEST)}."
+        )
     detail = f": {clause(step.effect_detail, _LONGEST)}" if step.effect_detail else ""
     return f"{name} touched {size}, and its effect was seen{detail}."
 

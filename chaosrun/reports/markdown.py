@@ -90,6 +90,12 @@ def _sentence(text: str) -> str:
     return "".join(_code(p) if i % 2 else _text(p) for i, p in enumerate(parts))
 
 
+def _effect(step: StepResult) -> str:
+    if step.effect_lost:
+        return f"lost before its end: {_text(step.effect_lost)}"
+    return _text(step.effect_detail) if step.effect_seen is not None else "not seen"
+
+
 def _steps(told: Summary) -> list[str]:
     rows = [
         (
@@ -98,7 +104,7 @@ def _steps(told: Summary) -> list[str]:
             _text(step.outcome.value),
             _targets(step),
             _stay(step),
-            _text(step.effect_detail) if step.effect_seen is not None else "not seen",
+            _effect(step),
         )
         for step in told.steps
     ]

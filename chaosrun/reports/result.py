@@ -185,6 +185,9 @@ class StepResult(Part, frozen=True, kw_only=True):
     leased: At | None = None
     injected: At | None = None
     effect_seen: At | None = None
+    effect_lost: Annotated[
+        str, Meta(description="What was seen just before the end, where the effect was gone")
+    ] = ""
     effect_detail: Annotated[str, Meta(description="What looking for the effect showed")] = ""
     effect_measured: dict[str, JSON] = {}
     reverted: At | None = None

@@ -41,7 +41,7 @@ class StepStory:
                 self._trouble(at, "inject", event.error, event.hint, event.failure)
             case e.Injected() if event.late:
                 self._trouble(at, "inject", "it ended only after it was given up")
-            case e.EffectSeen():
+            case e.EffectSeen() if self.effect_seen is None:
                 self.effect_seen, self.effect_detail = (at, event), event.detail
             case e.EffectNotSeen():
                 if self.effect_seen is None:
@@ -95,6 +95,7 @@ class StepStory:
             leased=since(state.leased_at) if state.hold else None,
             injected=since(state.injected_at),
             effect_seen=self.effect_seen[0] if self.effect_seen else None,
+            effect_lost=state.effect_lost,
             effect_detail=self.effect_detail,
             effect_measured=_measured(seen),
             reverted=self.reverted,

@@ -185,7 +185,7 @@ def _step_style(step: StepResult) -> str:
             return "bad"
         case StepOutcome.SKIPPED | StepOutcome.WAITING:
             return "dim"
-        case StepOutcome.RESTORED if step.effect_seen is not None:
+        case StepOutcome.RESTORED if step.effect_seen is not None and not step.effect_lost:
             return "good"
     return "unsure"
 
@@ -193,6 +193,7 @@ def _step_style(step: StepResult) -> str:
 def _stay(step: StepResult) -> str:
     start = step.injected or 0.0
     seen = "effect seen" if step.effect_seen is not None else "no effect seen"
+    seen += ", and lost before its end" if step.effect_lost else ""
     if step.restored is None:
         return f"in place since {offset(start)}, {seen}"
     return f"{offset(start)} → {offset(step.restored)} ({seconds(step.restored - start)}), {seen}"

@@ -1,6 +1,7 @@
 """`conclude`: what a run has found. Pure.
 
-Law (L6): `passed` needs a seen effect of every step and enough samples of every check.
+Law (L6): `passed` needs a seen effect of every step, one that nobody ended before us, and enough
+samples of every check.
 """
 
 from __future__ import annotations
@@ -56,10 +57,13 @@ def _deviations(run: Run) -> Iterator[Stop]:
 
 
 def _doubts(run: Run) -> Iterator[Stop]:
-    """Reasons why holding may mean nothing: no seen effect, or too few samples."""
+    """Reasons why holding may mean nothing: no effect, or none to the end, or too few samples."""
     for name, step in run.steps.items():
         if not step.effect_seen:
             yield Stop(Verdict.INCONCLUSIVE, f"step {name!r} had no visible effect", run.at)
+        elif step.effect_lost:
+            reason = f"step {name!r} lost its effect before its end: {step.effect_lost}"
+            yield Stop(Verdict.INCONCLUSIVE, reason, run.at)
     since, until = run.in_place_since or 0.0, run.in_place_until or 0.0
     for name, check in run.checks.items():
         held, broke, unknown = check.during

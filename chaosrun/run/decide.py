@@ -113,7 +113,7 @@ def _should_revert(run: Run, step: StepState, wanted: _Wanted) -> bool:
         return True
     if step.injected_at is None or not step.effect_seen:
         return False
-    if not wanted.due(step.injected_at + step.step.hold.seconds):
+    if not wanted.due(step.ends):
         return False
     return all(check.fresh >= step.injected_at for check in run.checks.values())
 
@@ -127,8 +127,15 @@ def _want_method(run: Run, in_place: int, wanted: _Wanted) -> None:
                 wanted.effects.extend(_prepare(run, name, step, wanted.now))
         elif not step.inject_ended:
             wanted.effects.append(Inject(step.lease))
-        elif not step.effect_seen and step.injected_at is not None and wanted.due(step.next_look):
+        elif _looks(step, wanted.now) and wanted.due(step.next_look):
             wanted.effects.append(LookForEffect(step.lease))
+
+
+def _looks(step: StepState, now: float) -> bool:
+    """Whether its effect is still to be seen: at first, and once more just before its end."""
+    if step.injected_at is None:
+        return False
+    return not step.effect_seen or (not step.effect_kept and now < step.ends)
 
 
 def _prepare(run: Run, name: str, step: StepState, now: float) -> Iterator[AnyEffect]:

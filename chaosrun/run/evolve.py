@@ -14,11 +14,16 @@ from msgspec.structs import replace
 from chaosrun import events as e
 from chaosrun import limits
 from chaosrun.events import AnyEvent, Moment, Outcome, Verdict
+from chaosrun.fault import Reversal
 from chaosrun.run.state import CheckState, GuardState, Phase, Run, StepState, Stop
 from chaosrun.spec import Step, method_seconds, predecessors
 
 _LOOK_AGAIN: Final = 0.2
 _LOOK_FOR: Final = 2.0
+_HELD_FOR_LONG: Final = 3.0
+_LAST_LOOK: Final = 10.0
+_LAST_LOOKS: Final = 5
+"""So many at most: who could not look for a moment has not seen that it is gone."""
 _FIRST_BACKOFF: Final = 0.1
 _LONGEST_BACKOFF: Final = 2.0
 
@@ -89,6 +94,10 @@ def _planned(run: Run, event: e.Planned) -> Run:
     expected = run.expected.get(event.step)
     if expected is not None and (keys := tuple(t.key for t in hold.targets)) != expected:
         return _settle(_stopped(run, Verdict.REFUSED, _not_as_seen(event.step, expected, keys)))
+    by = run.started.mechanisms.get(event.step) if run.started else None
+    if by is not None and hold.mechanism != by:
+        reason = f"step {event.step!r} is not as it was planned: by {hold.mechanism}, not by {by}"
+        return _settle(_stopped(run, Verdict.REFUSED, reason))
     step = replace(step, planned=hold) if event.final else replace(step, preview=hold)
     run = _with_step(run, step)
     holds = run.holds
@@ -262,7 +271,24 @@ def _owed_again(run: Run, step: StepState) -> Run:
 
 def _effect_seen(run: Run, event: e.EffectSeen) -> Run:
     step = run.step_of(event.lease)
-    return run if step is None else _with_step(run, replace(step, effect_seen=True))
+    if step is None:
+        return run
+    if step.effect_seen:
+        return _with_step(run, replace(step, effect_kept=True, effect_lost=""))
+    again = step.ends - _last_look(step.step)
+    kept = not _can_be_lost(step)
+    return _with_step(run, replace(step, effect_seen=True, effect_kept=kept, next_look=again))
+
+
+def _last_look(step: Step) -> float:
+    """How long, in seconds, before the end of its hold a step's effect is looked at once more."""
+    return min(step.hold.seconds / 3, _LAST_LOOK)
+
+
+def _can_be_lost(step: StepState) -> bool:
+    """Whether somebody may end the effect before we do, in the time that it is held."""
+    reverted = step.hold is not None and step.hold.reversal is Reversal.REVERTED
+    return reverted and step.step.hold.seconds >= _HELD_FOR_LONG
 
 
 def _effect_not_seen(run: Run, event: e.EffectNotSeen) -> Run:
@@ -270,6 +296,11 @@ def _effect_not_seen(run: Run, event: e.EffectNotSeen) -> Run:
     if step is None or step.injected_at is None:
         return run
     run = _with_step(run, replace(step, next_look=run.at + _LOOK_AGAIN))
+    if step.effect_seen:
+        late = step.effect_kept or run.at >= step.ends or step.reverting_since is not None
+        again = run.at + _last_look(step.step) / _LAST_LOOKS
+        lost = replace(step, effect_lost=event.detail, next_look=again)
+        return run if late else _with_step(run, lost)
     if run.at - step.injected_at < patience(step.step):
         return run
     reason = f"step {step.step.name!r} had no visible effect: {event.detail}"

@@ -60,6 +60,8 @@ class StepState(msgspec.Struct, frozen=True):
     """One step's way from waiting to restored. `hold` is what the lease holds.
 
     `terms` are what policies demand of its lease, None until they were asked just before it.
+    `effect_kept` is whether the effect was seen once more just before the end of a long hold,
+    `effect_lost` what was seen then instead.
     """
 
     step: Step
@@ -74,6 +76,8 @@ class StepState(msgspec.Struct, frozen=True):
     inject_ended: bool = False
     injected_at: float | None = None
     effect_seen: bool = False
+    effect_kept: bool = False
+    effect_lost: str = ""
     next_look: float = 0.0
     reverting_since: float | None = None
     reverted: bool = False
@@ -86,6 +90,11 @@ class StepState(msgspec.Struct, frozen=True):
     @property
     def owed(self) -> bool:
         return self.hold is not None and self.restored_at is None
+
+    @property
+    def ends(self) -> float:
+        """When its hold is over: reverting waits for nothing then but samples."""
+        return inf if self.injected_at is None else self.injected_at + self.step.hold.seconds
 
     @property
     def closed(self) -> bool:

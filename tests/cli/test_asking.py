@@ -100,6 +100,22 @@ def test_a_saved_plan_runs_as_it_was_seen(chaosrun: Chaosrun) -> None:
     assert result["seed"] == 7
 
 
+def test_a_plan_that_would_be_done_by_another_mechanism_is_refused(chaosrun: Chaosrun) -> None:
+    from msgspec.structs import replace
+
+    from chaosrun.cli import saved
+
+    place = chaosrun.place / "plan.json"
+    assert chaosrun("plan", chaosrun.experiment(), "--out", "plan.json").returncode == 0
+    plan = saved.load(str(place))
+    assert plan is not None
+    ((step, hold),) = plan.holds.items()
+    saved.save(replace(plan, holds={step: replace(hold, mechanism="magic")}), place)
+    ended = chaosrun("run", "plan.json", "-q")
+    assert ended.returncode == 3
+    assert "not by magic" in " ".join(ended.stdout.split())
+
+
 def test_a_plan_whose_targets_are_not_as_they_were_seen_is_refused(chaosrun: Chaosrun) -> None:
     name = f"target-{chaosrun.place.name}"
     command = [sys.executable, "-c", "import time; time.sleep(60)", name]

@@ -208,3 +208,23 @@ def _in_place(chaosrun: Chaosrun) -> bool:
     lines = chaosrun("show", "last", "--events").stdout.splitlines()
     events: list[dict[str, Any]] = [json.loads(line) for line in lines]
     return any("effect-seen" in json.dumps(event) for event in events)
+
+
+def test_an_experiment_takes_the_rights_of_what_policies_demand_of_it_too(
+    chaosrun: Chaosrun,
+) -> None:
+    file = policy(
+        chaosrun,
+        "{gates: [{kubernetes.no-degraded: {namespace: shop}}],"
+        " halt: {sources: [{kubernetes.config-map: {namespace: chaos, configMap: switch}}]}}",
+    )
+    experiment = chaosrun.experiment()
+    alone = chaosrun.json("permissions", experiment)
+    assert not any(one["permission"]["system"] == "rbac" for one in alone)
+    under = chaosrun.json("permissions", experiment, "--policy", file)
+    told = {
+        (one["permission"]["action"], one["permission"]["resource"], one["permission"]["scope"]):
+        one["steps"] for one in under if one not in alone
+    }  # fmt: skip
+    assert told["list", "deployments.apps", "shop"] == ["kubernetes.no-degraded"]
+    assert told["get", "configmaps", "chaos/switch"] == ["kubernetes.config-map"]

@@ -29,13 +29,14 @@ class FileFault(Fault[None], frozen=True, kw_only=True):
     thing: str = "thing"
     hang: Duration = Duration(0)
     workload: str = ""
+    reserved: str = ""
     of: int = 1
 
     def plan(self, client: None, rng: random.Random) -> Hold:
         undo = {"directory": self.directory, "hang": self.hang.seconds}
         target = Target(
             kind="file", id=f"{self.directory}/{self.thing}", undo=undo,
-            groups={"workload": self.workload},
+            groups={"workload": self.workload}, reserved=self.reserved,
         )  # fmt: skip
         return Hold(
             fault=self.name, targets=(target,), population=self.of, effect="a file is there",

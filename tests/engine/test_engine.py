@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from chaosrun import commands
 from chaosrun import events as e
 from chaosrun.engine import Engine
 from chaosrun.events import Verdict
@@ -16,6 +18,7 @@ from chaosrun.journal import Halt, Journal, open_journal
 from chaosrun.recovery import dead_runs, recover
 from chaosrun.run import fold
 from chaosrun.units import Duration
+from chaosrun.workers import Job, Lane, Workers
 from tests.engine.conftest import Driven, World, wait
 
 PROMPT = 2.0
@@ -201,3 +204,24 @@ def test_a_killed_driver_is_seen_dead_and_its_run_is_reverted_by_another(
     assert fold(journal.events(dead.run)).owed == ()
     assert dead_runs(journal) == []
     journal.close()
+
+
+def test_a_thread_that_did_an_effect_is_no_longer_under_its_cancellation(
+    world: World, journal: Journal
+) -> None:
+    """Else what it does next, a look at a halt switch, would be cancelled with it."""
+    under: set[object] = set()
+
+    class Watched(Workers):
+        def submit(self, work: Callable[[], None], lane: Lane) -> Job:
+            def watched() -> None:
+                work()
+                under.add(commands.current.get())
+
+            return super().submit(watched, lane)
+
+    engine = Engine(journal, workers=Watched())
+    engine.start(world.experiment(), seed=1)
+    engine.loop()
+    engine.close()
+    assert under == {None}

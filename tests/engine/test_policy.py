@@ -276,3 +276,55 @@ def test_a_secret_of_a_policy_is_used_and_leaves_no_trace(
     (seen,) = [x for x in driven.events if isinstance(x, e.GateMeasured) and x.index == 0]
     assert "it is ${secrets.token}" in seen.measured
     assert b"hunter2" not in to_json(list(journal.events(run)))
+
+
+OPENED = {"workload": "shop/w*", "because": "a test"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "specs", "opens"),
+    [
+        ({}, (), False),
+        ({}, ({"limits": {"targets": 3}},), False),
+        ({}, ({"opens": [OPENED]},), True),
+        ({}, ({"opens": [{**OPENED, "workload": "other"}]},), False),
+        ({}, ({"opens": [{**OPENED, "kind": "pod"}]},), False),
+        # What cannot be known opens nothing, and neither does a label that is left out.
+        ({}, ({"opens": [{**OPENED, "zone": "*"}]},), False),
+        ({}, ({"opens": [OPENED], "appliesTo": {"environment": ["staging"]}},), False),
+        (
+            {"environment": "staging"},
+            ({"opens": [OPENED], "appliesTo": {"environment": ["staging"]}},),
+            True,
+        ),
+        # What a policy protects stays so, whatever another one opens.
+        ({}, ({"opens": [OPENED]}, {"protect": [{"workload": "shop/web"}]}), False),
+    ],
+)
+def test_what_is_reserved_is_touched_only_where_a_policy_opens_it(
+    driven: Driven, world: World, labels: dict[str, str], specs: Any, opens: bool
+) -> None:
+    given = {"directory": str(world.faults), "workload": "shop/web", "reserved": "is reserved"}
+    experiment = world.experiment(with_=given)
+    experiment = msgspec.structs.replace(
+        experiment, metadata=msgspec.structs.replace(experiment.metadata, labels=labels)
+    )
+    driven.start(experiment, under=under(*specs))
+    finished = driven.end()
+    injected = any(isinstance(event, e.Injected) for event in driven.events)
+    assert (finished.verdict is Verdict.PASSED, injected) == (opens, opens)
+    if opens:
+        leased = driven.wait_for(e.Leased)
+        assert isinstance(leased, e.Leased)
+        assert leased.hold.targets[0].opened == "policy p0: a test"
+    else:
+        assert finished.verdict is Verdict.REFUSED
+
+
+def test_a_refusal_of_what_is_reserved_explains_itself(driven: Driven, world: World) -> None:
+    given = {"directory": str(world.faults), "reserved": "is where chaosrun runs"}
+    driven.start(world.experiment(with_=given))
+    assert driven.end().reason == (
+        f"limit reserved of step 'break': {world.faults}/thing is where chaosrun runs "
+        "(rule: only what a policy opens)"
+    )

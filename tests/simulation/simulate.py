@@ -64,6 +64,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     policy: bool = False
     source_on_after: float | None = None
     other_run_after: float | None = None
+    set_back_after: float | None = None
 
 
 class SimJournal(MemoryJournal):
@@ -240,6 +241,8 @@ class Story:
             later(trouble.source_on_after, lambda: setattr(self.world, "switched_on", now))
         if trouble.other_run_after is not None:
             later(trouble.other_run_after, self.other_run)
+        if trouble.set_back_after is not None:
+            later(trouble.set_back_after, self.world.set_back)
         if trouble.gate_shuts_after is not None:
             later(trouble.gate_shuts_after, lambda: setattr(self.world, "gate_open", False))
         try:
@@ -353,7 +356,7 @@ def random_experiment(rng: random.Random) -> Experiment:
                 name=f"s{number}",
                 fault="sim.fault",
                 target={"names": [f"t{number}"]} if rng.random() < 0.5 else {"pick": 2},
-                hold=Duration(rng.choice([0.0, 0.5, 2.0])),
+                hold=Duration(rng.choice([0.0, 0.5, 2.0, 4.0])),
                 after=after,
                 timeout=Duration(rng.choice([1.0, 3.0])),
             )

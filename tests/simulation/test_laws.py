@@ -7,9 +7,11 @@ names the seed and the trouble that repeat it.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chaosrun import events as e
 from chaosrun.events import Verdict
@@ -95,6 +97,25 @@ def test_a_halt_source_stops_a_run_whenever_it_is_turned_on() -> None:
     assert {Verdict.REFUSED, Verdict.PASSED} <= verdicts
 
 
+def test_a_fault_that_somebody_ends_long_before_its_end_is_no_pass() -> None:
+    first = two_steps(False)
+    long = replace(first.spec.method[0], hold=Duration(6.0))
+    experiment = replace(first, spec=replace(first.spec, method=(long,)))
+    told = Counter[tuple[bool, Verdict]]()
+    for moment in range(80):
+        story = tell(3, Trouble(set_back_after=moment * 0.1), experiment)
+        (injected,) = [x for x in story.events() if isinstance(x, e.Injected)]
+        (finished,) = [x for x in story.events() if isinstance(x, e.Finished)]
+        at = story.world.set_back_at
+        in_time = at is not None and injected.at < at < injected.at + 4.0  # two more until its end
+        if in_time:
+            assert finished.verdict is Verdict.INCONCLUSIVE, at
+            assert "lost its effect before its end: not marked" in finished.reason
+        told[in_time, finished.verdict] += 1
+    assert told[True, Verdict.INCONCLUSIVE] > 30
+    assert told[False, Verdict.PASSED] > 10
+
+
 @pytest.mark.parametrize("parallel", [False, True])
 def test_no_crash_at_any_pair_of_crossings_leaves_a_fault_behind(parallel: bool) -> None:
     experiment = two_steps(parallel)
@@ -138,6 +159,7 @@ def any_trouble(rng: random.Random) -> Trouble:
         stop_after=maybe(0.2, 4.0),
         halt_after=maybe(0.1, 4.0),
         gate_shuts_after=maybe(0.1, 3.0),
+        set_back_after=maybe(0.1, 4.0),
         second_driver_after=maybe(0.2, rng.choice([0.3, 3.0])),
         **any_policy(random.Random(f"policy {rng.random()}")),
     )

@@ -37,11 +37,19 @@ class World:
         self.hurt = 0.0
         self.gate_open = True
         self.switched_on: float | None = None
+        self.set_back_at: float | None = None
         self.seen_marks: set[str] = set()
         self.on_inject: Callable[[Hold], None] = lambda hold: None
         self.on_revert: Callable[[Hold], None] = lambda hold: None
         self.crossing: Callable[[], None] = lambda: None
         self.stall: Callable[[float, Callable[[], None]], None] = lambda delay, change: change()
+
+    def set_back(self) -> None:
+        """Somebody else puts back what faults have changed."""
+        if self.present:
+            self.set_back_at = self.now()
+        for marks in self.marks.values():
+            marks.clear()
 
     def healthy(self) -> None:
         self.misbehave = self.stalls = self.hurt = 0.0
