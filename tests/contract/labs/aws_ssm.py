@@ -24,7 +24,7 @@ import pytest
 
 from chaosrun.testing import Lab
 from chaosrun.units import JSON
-from tests.contract.labs.aws import InstancesLab
+from tests.contract.labs.aws_instances import InstancesLab
 
 DIRECTORY = "CHAOSRUN_DIR"
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from chaosrun.providers.aws.client import Aws
-from tests.contract.labs.aws import GroupTerminateLab, enter
+from tests.contract.aws_lab import enter
+from tests.contract.labs.aws_groups import GroupTerminateLab
 
 
 @pytest.fixture

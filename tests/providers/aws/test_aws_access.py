@@ -18,7 +18,8 @@ from chaosrun.providers.aws import marks
 from chaosrun.providers.aws.access import Access
 from chaosrun.providers.aws.client import Aws, Denied, NotFound, until
 from chaosrun.providers.aws.ec2_stop import Ec2Stop
-from tests.contract.labs.aws import ACCOUNT, REGION, StopLab, endpoint
+from tests.contract.aws_lab import ACCOUNT, REGION, endpoint
+from tests.contract.labs.aws_instances import StopLab
 
 OTHER = "999999999999"
 

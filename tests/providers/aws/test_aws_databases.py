@@ -6,8 +6,8 @@ import pytest
 
 from chaosrun.errors import Refused
 from chaosrun.testing import check, contract
-from tests.contract.labs.aws import (
-    AwsLab,
+from tests.contract.aws_lab import AwsLab
+from tests.contract.labs.aws_databases import (
     CacheFailoverInClusterModeLab,
     CacheFailoverThatMotoLacksLab,
     FailoverOfADatabaseThatMotoIgnoresLab,

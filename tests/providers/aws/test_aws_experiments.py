@@ -18,23 +18,18 @@ from chaosrun import discovery
 from chaosrun.events import Verdict
 from chaosrun.providers.aws import layer
 from chaosrun.verdicts import exit_code
-from tests.contract.labs.aws import (
-    REGION,
-    AwsLab,
-    BalancedLab,
+from tests.contract.aws_lab import REGION, AwsLab, _outside
+from tests.contract.labs.aws_containers import TasksThatMotoDoesNotReplaceLab
+from tests.contract.labs.aws_databases import (
     CacheFailoverThatMotoLacksLab,
     FailoverLab,
-    GroupLab,
-    InstancesLab,
-    NodegroupThatMotoHasNoNodesForLab,
     ProvisionedTableLab,
     RebootOfADatabaseThatMotoIgnoresLab,
-    RouteLab,
-    TasksThatMotoDoesNotReplaceLab,
-    TriggerLab,
-    ZoneLab,
-    _outside,
 )
+from tests.contract.labs.aws_functions import TriggerLab
+from tests.contract.labs.aws_groups import GroupLab, NodegroupThatMotoHasNoNodesForLab
+from tests.contract.labs.aws_instances import InstancesLab
+from tests.contract.labs.aws_network import BalancedLab, RouteLab, ZoneLab
 from tests.contract.labs.aws_ssm import SHELLS, enter_namespace, with_shells
 
 FILES = sorted(Path("experiments/aws").glob("*.yaml"))

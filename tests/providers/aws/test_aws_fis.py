@@ -13,7 +13,8 @@ from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.fis import Fis
 from chaosrun.providers.aws.fis_lever import FisLever
 from chaosrun.providers.aws.fis_template import Template, in_seconds
-from tests.contract.labs.aws import ACCOUNT, REGION, FisOfAnAdapterLab, _outside
+from tests.contract.aws_lab import ACCOUNT, REGION, _outside
+from tests.contract.labs.aws_fis import FisOfAnAdapterLab
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/fis"
 

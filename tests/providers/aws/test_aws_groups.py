@@ -17,12 +17,10 @@ from chaosrun.errors import Refused
 from chaosrun.fault import Hold
 from chaosrun.providers.aws import marks
 from chaosrun.providers.aws.rollouts import RolloutComplete
-from tests.contract.labs.aws import (
-    REGION,
-    NodegroupThatMotoHasNoNodesForLab,
-    TasksThatMotoDoesNotReplaceLab,
-    ZoneLab,
-)
+from tests.contract.aws_lab import REGION
+from tests.contract.labs.aws_containers import TasksThatMotoDoesNotReplaceLab
+from tests.contract.labs.aws_groups import NodegroupThatMotoHasNoNodesForLab
+from tests.contract.labs.aws_network import ZoneLab
 from tests.providers.aws.conftest import Shop
 
 

@@ -9,7 +9,7 @@ from chaosrun.errors import Refused
 from chaosrun.providers.aws.access import Access
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.halts import FisLever, SsmParameter
-from tests.contract.labs.aws import ACCOUNT, REGION, _outside
+from tests.contract.aws_lab import ACCOUNT, REGION, _outside
 
 
 def put(value: str) -> None:

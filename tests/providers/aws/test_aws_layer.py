@@ -17,7 +17,7 @@ from chaosrun.codec import from_plain
 from chaosrun.errors import Refused
 from chaosrun.providers.aws import layer
 from chaosrun.providers.aws.lambda_inject import LambdaInject
-from tests.contract.labs.aws import (
+from tests.contract.labs.aws_functions import (
     InjectOfAFunctionThatIsStartedHereLab,
     ThrottleOfAReservedFunctionLab,
     invoked,

@@ -20,15 +20,10 @@ from chaosrun.providers.aws.metric import MetricProbe
 from chaosrun.providers.aws.rds_status import DatabaseProbe
 from chaosrun.providers.aws.rollouts import RolloutComplete
 from chaosrun.providers.aws.sqs_depth import Depth, QueueProbe
-from tests.contract.labs.aws import (
-    ACCOUNT,
-    REGION,
-    BalancedLab,
-    FailoverLab,
-    RebootOfADatabaseThatMotoIgnoresLab,
-    TasksThatMotoDoesNotReplaceLab,
-    _outside,
-)
+from tests.contract.aws_lab import ACCOUNT, REGION, _outside
+from tests.contract.labs.aws_containers import TasksThatMotoDoesNotReplaceLab
+from tests.contract.labs.aws_databases import FailoverLab, RebootOfADatabaseThatMotoIgnoresLab
+from tests.contract.labs.aws_network import BalancedLab
 from tests.providers.aws.conftest import Shop
 
 METRIC = {"namespace": "Shop", "metric": "Errors", "dimensions": {"app": "shop"}}

@@ -13,18 +13,12 @@ from chaosrun.fault import Hold
 from chaosrun.providers.aws import marks
 from chaosrun.providers.aws.access import Access, undo
 from chaosrun.targeting import Target
-from tests.contract.labs.aws import (
-    AwsLab,
-    BalancedLab,
-    DrainLab,
-    IsolateLab,
-    RouteLab,
-    StopLab,
-    SuspendLab,
-    ThrottleOfAReservedFunctionLab,
-    TriggerLab,
-    ZoneLab,
-)
+from tests.contract.aws_lab import AwsLab
+from tests.contract.labs.aws_containers import DrainLab
+from tests.contract.labs.aws_functions import ThrottleOfAReservedFunctionLab, TriggerLab
+from tests.contract.labs.aws_groups import SuspendLab
+from tests.contract.labs.aws_instances import IsolateLab, StopLab
+from tests.contract.labs.aws_network import BalancedLab, RouteLab, ZoneLab
 
 LABS: list[type[AwsLab]] = [
     BalancedLab, DrainLab, IsolateLab, RouteLab, StopLab, SuspendLab,

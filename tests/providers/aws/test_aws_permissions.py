@@ -28,7 +28,7 @@ from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.permitted import Permissions
 from chaosrun.providers.aws.policy import document
 from chaosrun.rights import Need
-from tests.contract.labs.aws import ACCOUNT, REGION, _outside, endpoint
+from tests.contract.aws_lab import ACCOUNT, REGION, _outside, endpoint
 from tests.providers.aws.test_aws_experiments import Shop
 
 # Moto calls some services by other names than IAM does, and one it never asks about.

@@ -12,7 +12,8 @@ from chaosrun.errors import Refused
 from chaosrun.providers.aws import marks
 from chaosrun.testing import Lab
 from chaosrun.units import JSON
-from tests.contract.labs.aws import IsolateLab, RouteLab, StopLab, TerminateLab
+from tests.contract.labs.aws_instances import IsolateLab, StopLab, TerminateLab
+from tests.contract.labs.aws_network import RouteLab
 from tests.providers.aws.conftest import Shop
 
 

@@ -15,7 +15,8 @@ import boto3
 import pytest
 from moto.sts.responses import TokenResponse
 
-from tests.contract.labs.aws import ACCOUNT, REGION, StopLab, endpoint
+from tests.contract.aws_lab import ACCOUNT, REGION, endpoint
+from tests.contract.labs.aws_instances import StopLab
 
 OTHER, THIRD = "999999999999", "222222222222"
 PATIENCE = 60.0

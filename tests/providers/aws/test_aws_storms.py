@@ -25,7 +25,7 @@ from chaosrun.codec import from_plain
 from chaosrun.errors import Transient
 from chaosrun.fault import Hold
 from chaosrun.providers.aws.ec2_stop import Ec2Stop
-from tests.contract.labs.aws import StopLab
+from tests.contract.labs.aws_instances import StopLab
 
 Answer = Callable[[Any], Any]
 

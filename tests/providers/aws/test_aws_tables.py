@@ -12,7 +12,7 @@ from chaosrun.codec import from_plain
 from chaosrun.errors import Refused
 from chaosrun.providers.aws.dynamodb_throttle import DynamodbThrottle
 from chaosrun.providers.aws.tables import need_a_decrease, throughput_of
-from tests.contract.labs.aws import ProvisionedTableLab, TableOnDemandOfAnAdapterLab
+from tests.contract.labs.aws_databases import ProvisionedTableLab, TableOnDemandOfAnAdapterLab
 
 
 def table(count: int, minutes: float) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from chaosrun.providers.aws.ec2_stop import Ec2Stop
 from chaosrun.providers.aws.picking import picked
 from chaosrun.spec import Limits, Step
 from chaosrun.targeting import Pick, Target, populations
-from tests.contract.labs.aws import ACCOUNT, REGION, InstancesLab, RebootThatMotoDoesNotShowLab
-from tests.contract.labs.aws import ZoneLab as Zones
+from tests.contract.aws_lab import ACCOUNT, REGION
+from tests.contract.labs.aws_instances import InstancesLab, RebootThatMotoDoesNotShowLab
+from tests.contract.labs.aws_network import ZoneLab as Zones
 
 CROWD = [
     Target(
