@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types imports schemas schemas-check readme readme-check \
   kills docker replicas simulate-long aws-long uml bench lock changelog image bare clean run \
-  dev cluster cluster-down cluster-kubeconfig
+  dev cluster cluster-build cluster-long cluster-down cluster-kubeconfig
 
 BIN := .venv/bin
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chaosrun
@@ -10,7 +10,7 @@ CODE := chaosrun tests bench tools
 export ARGS
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run:
 	@tools/setup run
@@ -21,8 +21,8 @@ dev:
 demo: run ## Break a small real system on purpose, and write the report
 	@tools/demo
 
-test: dev ## Run the tests; ARGS="-k name" chooses
-	$(BIN)/python -m pytest $(ARGS)
+test: dev ## Run the tests, in two processes: with the cluster and without; ARGS="-k name" chooses
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: lint types imports schemas-check readme-check test ## All that must hold before a commit
 
@@ -70,8 +70,14 @@ uml: dev ## As root: all that is tested of netem, in a kernel that has it (User-
 aws-long: dev ## The long lane of AWS: every experiment as a user with exactly its policy, and more
 	$(BIN)/python -m pytest -m long -k aws tests/providers/aws tests/contract $(ARGS)
 
+cluster-long: dev ## The long lane of the cluster: each call fails in each way; 5,000 pods
+	$(BIN)/python -m pytest -s -m long -k kubernetes $(ARGS)
+
 cluster: dev ## As root: start a real Kubernetes on this machine, three nodes; tests then use it
 	$(BIN)/python -m tests.cluster up
+
+cluster-build: dev ## Build what the tests run in it, once, into the cache: some minutes each
+	$(BIN)/python -m tests.cluster build
 
 cluster-down: dev ## End it, and all that it made
 	$(BIN)/python -m tests.cluster down

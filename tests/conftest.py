@@ -11,9 +11,11 @@ import os
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 ALLOWED_SKIPS = (
     "needs a mount namespace",
@@ -39,7 +41,18 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those on the cluster come last, so that it does not take part in all others."""
-    items.sort(key=lambda item: "kubernetes" in item.nodeid)
+    items.sort(key=lambda item: _lane(item.nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where processes share the tests (`make test`), each does whole lanes: one the cluster's."""
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = _lane
+    return scheduling
+
+
+def _lane(nodeid: str) -> str:
+    return "on the cluster" if "kubernetes" in nodeid else "elsewhere"
 
 
 def pytest_sessionfinish() -> None:

@@ -1,17 +1,23 @@
-"""`python -m tests.cluster up | down | kubeconfig | kubectl ...`."""
+"""`python -m tests.cluster build | up | down | kubeconfig | kubectl ...`."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from tests.cluster.build import Missing
+from tests.cluster.build import IN_EACH_RUN, Missing, program
 from tests.cluster.cluster import Cluster
 
 
 def main(words: list[str]) -> int:
     cluster = Cluster()
     match words:
+        case ["build"]:
+            for name in IN_EACH_RUN:
+                try:
+                    print(program(name))
+                except Missing as missing:  # a test that takes it will say so too
+                    print(f"no {name}: {missing}", file=sys.stderr)
         case ["up"]:
             try:
                 cluster.up()
@@ -30,7 +36,7 @@ def main(words: list[str]) -> int:
             own = [f"--kubeconfig={cluster.kubeconfig}"]
             os.execv(cluster.program, ["kubernetes", "kubectl", *own, *rest])
         case _:
-            print("up, down, kubeconfig, or kubectl WORDS...", file=sys.stderr)
+            print("build, up, down, kubeconfig, or kubectl WORDS...", file=sys.stderr)
             return 2
     return 0
 

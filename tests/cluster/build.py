@@ -1,4 +1,4 @@
-"""One program with all of Kubernetes in it, and kwok: built once and kept in the cache.
+"""One program with all of Kubernetes in it, kwok, Envoy Gateway, istiod: built once, then kept.
 
 Law: the program's name holds a hash of what it was built from, so a stale one is never used.
 """
@@ -6,6 +6,7 @@ Law: the program's name holds a hash of what it was built from, so a stale one i
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,12 @@ _PARTS = {
         "binary", ".", (1, 24), f"-s -w -X k8s.io/component-base/version.gitVersion={VERSION}",
     ),
     "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok", (1, 26), "-s -w"),
+    "gateway": ("gateway", "github.com/envoyproxy/gateway/cmd/envoy-gateway", (1, 26), "-s -w"),
+    "istiod": ("istiod", "istio.io/istio/pilot/cmd/pilot-discovery", (1, 26), "-s -w"),
 }  # fmt: skip
+
+IN_EACH_RUN = ("kubernetes", "gateway", "istiod")
+"""What the default run of the tests takes; the others are of long lanes."""
 
 
 class Missing(Exception):
@@ -51,6 +57,18 @@ def program(name: str = "kubernetes") -> Path:
             raise Missing(f"{name} could not be built: {done.stderr[-600:]}")
     unfinished.replace(built)
     return built
+
+
+def module(name: str, path: str) -> Path:
+    """Where the sources lie of a module that a program is built of. Raises Missing."""
+    folder, _, least, _ = _PARTS[name]
+    done = subprocess.run(
+        [_go(least), "mod", "download", "-json", path], cwd=_HERE / folder,
+        capture_output=True, text=True, timeout=_BUILD_WITHIN,
+    )  # fmt: skip
+    if done.returncode:
+        raise Missing(f"{path} could not be read: {done.stdout[-600:]}{done.stderr[-600:]}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _place() -> Path:

@@ -13,7 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -79,14 +79,13 @@ class Cluster:
             nodes.start_kubelet(self.parts, binary, self.directory, number)
         self.until("three nodes should be ready", self.ready)
 
-    def load(self, image: bytes) -> None:
-        """Give every node an image."""
+    def load(self, image: bytes, numbers: Iterable[int] = range(1, NODES + 1)) -> None:
+        """Give every node an image, or some of them."""
         archive = self.directory / "image.tar"
         archive.write_bytes(image)
         with ThreadPoolExecutor(NODES) as pool:
             for _ in pool.map(
-                lambda number: nodes.import_image(self.directory, number, archive),
-                range(1, NODES + 1),
+                lambda number: nodes.import_image(self.directory, number, archive), numbers
             ):
                 pass
         archive.unlink()

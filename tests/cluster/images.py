@@ -3,6 +3,7 @@
 busybox:1   busybox alone; it sleeps, so it is also what holds a pod together
 python:1    busybox, and this machine's Python with its standard library
 agent:1     all of that, chaosrun, and the programs by which it does harm inside of pods
+gateway:1   busybox, Envoy, and the controller of Envoy Gateway
 
 On another cluster (`CHAOSRUN_TEST_KUBECONFIG`) public images take their place; the agent's is
 named by `CHAOSRUN_TEST_AGENT_IMAGE`: build it with `make image`, and push it where the nodes pull.
@@ -32,9 +33,10 @@ _OTHER = os.environ.get("CHAOSRUN_TEST_KUBECONFIG")
 BUSYBOX = "busybox:1" if _OTHER else "localhost/busybox:1"
 PYTHON = "python:3-alpine" if _OTHER else "localhost/python:1"
 AGENT = os.environ.get("CHAOSRUN_TEST_AGENT_IMAGE", "") if _OTHER else "localhost/agent:1"
+GATEWAY = "localhost/gateway:1"
 _APPLETS = ("sh", "sleep", "cat", "echo", "ls", "true", "false", "wget", "nc", "kill", "ps",
             "date", "env", "test", "touch", "rm", "ip", "httpd", "seq", "printf")  # fmt: skip
-_PROGRAMS = ("nft", "tc", "ip", "nsenter", "unshare")
+_PROGRAMS = ("nft", "tc", "ip", "nsenter", "unshare", "stress-ng")
 _LEFT_OUT = ("test", "idlelib", "tkinter", "ensurepip", "__pycache__", "site-packages",
              "dist-packages", "lib2to3", "turtledemo", "pydoc_data")  # fmt: skip
 
@@ -74,6 +76,13 @@ def agent() -> bytes:
     command = ["/usr/bin/python3", "-m", "chaosrun.mechanisms"]
     env = ["PATH=/usr/bin:/bin", "PYTHONPATH=/opt/agent", "PYTHONDONTWRITEBYTECODE=1"]
     return _archive(AGENT, _layer(files, links, placed), command, env, own=_tar(own))
+
+
+def gateway(controller: Path) -> bytes:
+    """The archive of gateway:1, with a controller that was built. It is not packed."""
+    envoy = _roots_of("envoy")[0] / "_bin" / "envoy"
+    own = _tar({"usr/bin/envoy": envoy, "usr/bin/envoy-gateway": controller})
+    return _archive(GATEWAY, _layer(_libraries(envoy)), ["/usr/bin/envoy-gateway"], own=own)
 
 
 def _package(name: str) -> dict[str, Path]:

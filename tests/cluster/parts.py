@@ -57,6 +57,10 @@ class Parts:
                 os.kill(note["pid"], how if time.monotonic() < until else signal.SIGKILL)
             _reap(note["pid"])
             time.sleep(0.02)
+        # Its last threads may hold its port for a moment more: until nothing of it is left.
+        while Path(f"/proc/{note['pid']}").exists() and time.monotonic() < until:
+            _reap(note["pid"])
+            time.sleep(0.02)
 
     def signal(self, name: str, number: signal.Signals) -> None:
         note = self.notes()[name]

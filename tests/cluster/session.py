@@ -6,6 +6,7 @@ is used, and left as it is. Two sessions on one machine take turns.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -33,6 +34,16 @@ def kubeconfig() -> Path:
         return own().kubeconfig
     except Missing as missing:
         pytest.skip(f"a Kubernetes cluster: {missing}")
+
+
+def enter(cleanup: contextlib.ExitStack) -> None:
+    """Point this process, and those that it starts, at the cluster."""
+    before = os.environ.get("KUBECONFIG")
+    os.environ["KUBECONFIG"] = str(kubeconfig())
+    if before is None:
+        cleanup.callback(os.environ.pop, "KUBECONFIG", None)
+    else:
+        cleanup.callback(os.environ.__setitem__, "KUBECONFIG", before)
 
 
 @cache
@@ -68,6 +79,14 @@ def parts() -> Cluster:
         pytest.skip("it stops parts of the cluster, so it needs one of its own")
     kubeconfig()
     return own()
+
+
+def beside() -> Cluster:
+    """The same, for tests that start something beside it. Skips where it is another machine's."""
+    cluster = Cluster()
+    if kubeconfig() != cluster.kubeconfig:
+        pytest.skip("it starts a program beside the cluster, so it needs one on this machine")
+    return cluster
 
 
 def finish() -> list[str]:

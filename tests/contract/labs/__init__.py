@@ -1,4 +1,7 @@
-"""One file for each provider: the real worlds in which its faults are held to the contract."""
+"""The real worlds in which the faults of each provider are held to the contract.
+
+Each file here has `LABS`. What labs of several files stand on lies in the folder above.
+"""
 
 from __future__ import annotations
 

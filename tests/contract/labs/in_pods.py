@@ -8,124 +8,20 @@ the truth on any cluster.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import time
 from typing import Any, ClassVar
 
 from chaosrun.fault import Hold
-from chaosrun.providers.kubernetes.access import Access
-from chaosrun.providers.kubernetes.agents import IMAGE
-from chaosrun.providers.kubernetes.api import Kubernetes
-from chaosrun.providers.kubernetes.kinds import POD, Ref, annotations_of
+from chaosrun.providers.kubernetes.kinds import labels_of
 from chaosrun.providers.kubernetes.marks import LABEL, key
 from chaosrun.testing import PROMISES, Lab
 from chaosrun.units import JSON
-from tests.cluster import images
-from tests.cluster.session import agent
-from tests.contract.labs.kubernetes import (
-    ClusterLab,
-    Object,
-    deployment,
-    is_whole,
-    namespace,
-    outside,
-    pods,
-    until,
-)
+from tests.cluster.inside import make, one, point, python, whole
+from tests.cluster.outside import Object, outside, until
+from tests.cluster.programs import ADDRESS, ASK, LOOK_UP, USES
+from tests.contract.cluster_lab import ClusterLab
 
 PLACE = "lab-in-pods"
-NAME_SERVER = "10.79.0.253"
-SERVER = """
-import http.server
-class H(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = b"x" * 100_000 if self.path == "/large" else b"fine"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *_): pass
-http.server.ThreadingHTTPServer(("", 8080), H).serve_forever()
-"""
-ASK = """
-import json, sys, time, urllib.error, urllib.request
-began = time.monotonic()
-try:
-    with urllib.request.urlopen("http://" + sys.argv[1] + ":8080" + sys.argv[2], timeout=1) as got:
-        got.read()
-        status = got.status
-except urllib.error.HTTPError as error:
-    status = error.code
-except OSError:
-    status = 0
-print(json.dumps([status, time.monotonic() - began]))
-"""
-LOOK_UP = """
-import json, socket, sys
-asked = b"\\1\\2\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\4shop\\7example\\0\\0\\1\\0\\1"
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-    sock.settimeout(0.3)
-    try:
-        sock.connect((sys.argv[1], 53))
-        sock.send(asked)
-        said = sock.recv(512)[3] & 15
-    except OSError:
-        said = "no answer"
-print(json.dumps(said))
-"""
-USES = """
-import json, pathlib, time
-groups = pathlib.Path("/sys/fs/cgroup")
-def used():
-    if (groups / "cpu.stat").exists():
-        return int((groups / "cpu.stat").read_text().split()[1]) / 1e6
-    return int((groups / "cpuacct/cpuacct.usage").read_text()) / 1e9
-def taken():
-    new, old = groups / "memory.current", groups / "memory/memory.usage_in_bytes"
-    return int((new if new.exists() else old).read_text())
-before = used()
-time.sleep(0.5)
-files = sorted(path.name for path in pathlib.Path("/tmp").glob("chaosrun-*"))
-print(json.dumps([used() - before, taken(), files]))
-"""
-
-
-def execute(place: str, pod: str, container: str, *words: str) -> Any:
-    """What a program in a pod says, as JSON."""
-    client = Kubernetes()
-    try:
-        return json.loads(client.execute(Access(), Ref(POD, pod, place), container, words, 20))
-    finally:
-        client.close()
-
-
-def python(place: str, pod: str, code: str, *words: str) -> Any:
-    return execute(place, pod, "main", "python3", "-c", code, *words)
-
-
-def make(place: str) -> None:
-    """The server and its clients."""
-    namespace(place)
-    serves = ["python3", "-c", SERVER]
-    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
-    image = images.PYTHON
-    deployment(place, "web", 1, image=image, command=serves, startupProbe=probe)
-    deployment(place, "client", 2, image=image, command=["python3", "-c", SERVER])
-
-
-def whole(place: str) -> bool:
-    return is_whole(place, "web") and is_whole(place, "client")
-
-
-def point(cleanup: contextlib.ExitStack) -> None:
-    """Say which image the agent has."""
-    before = os.environ.get(IMAGE)
-    os.environ[IMAGE] = agent()
-    if before is None:
-        cleanup.callback(os.environ.pop, IMAGE, None)
-    else:
-        cleanup.callback(os.environ.__setitem__, IMAGE, before)
 
 
 class InPodsLab(ClusterLab):
@@ -152,24 +48,31 @@ class InPodsLab(ClusterLab):
         )
     )
 
+    def __init__(self, place: str = PLACE, server: str = "web", by: str = "") -> None:
+        self._place, self.server, self.way = place, server, by or self.by
+        self.through = ""
+        """The kubeconfig by which it is planned and done; else the usual one."""
+
     def build(self, cleanup: contextlib.ExitStack) -> None:
         super().build(cleanup)
         point(cleanup)
-        self.place = PLACE
-        if PLACE not in ClusterLab._made:
-            make(PLACE)
-            ClusterLab._made.add(PLACE)
-        until(lambda: whole(PLACE), f"{PLACE} should be whole")
+        self.place = self._place
+        if (self.place, self.server) not in InPodsLab._there:
+            make(self.place, self.server)
+            InPodsLab._there.add((self.place, self.server))
+        until(lambda: whole(self.place, self.server), f"{self.place} should be whole")
         self._leases: list[Hold] = []
         cleanup.callback(self._tidy)
 
+    _there: ClassVar[set[tuple[str, str]]] = set()
+
     def _tidy(self) -> None:
         """What nobody reverted, as its runner was killed, has ended: its word goes, too."""
-        core = f"/api/v1/namespaces/{PLACE}/pods"
+        core = f"/api/v1/namespaces/{self.place}/pods"
         for hold in self._leases:
             for pod in outside().items(core):
-                if key(hold) in annotations_of(pod):
-                    gone = {"annotations": {key(hold): None}, "labels": {LABEL: None}}
+                if key(hold) in labels_of(pod):
+                    gone = {"labels": {key(hold): None, LABEL: None}}
                     outside().patch(f"{core}/{pod['metadata']['name']}", {"metadata": gone})
                     if pod["metadata"]["name"].startswith("chaosrun-"):
                         outside().delete(f"{core}/{pod['metadata']['name']}")
@@ -180,21 +83,25 @@ class InPodsLab(ClusterLab):
     def whole(self) -> bool:
         return True
 
-    def pod(self, app: str, number: int = 0) -> Object:
-        return sorted(pods(PLACE, app), key=lambda one: str(one["metadata"]["name"]))[number]
+    def pod(self, app: str = "") -> Object:
+        """The server's pod, or that of an application."""
+        return one(self.place, app or self.server)
+
+    def target(self) -> dict[str, JSON]:
+        meant: dict[str, JSON] = {
+            "namespace": self.place, "selector": f"app={self.server}", "pick": "one"
+        }  # fmt: skip
+        return {**meant, "kubeconfig": self.through} if self.through else meant
 
     def arguments(self) -> dict[str, JSON]:
-        return {
-            "target": {"namespace": PLACE, "selector": "app=web", "pick": "one"},
-            "with": {**self.given, "agent": {"by": self.by}},
-        }
+        return {"target": self.target(), "with": {**self.given, "agent": {"by": self.way}}}
 
     def snapshot(self) -> JSON:
         return {"marks": self.marks(), "seen": self.seen()}
 
     def marks(self) -> JSON:
         """The marks of holds whose deadline is yet to come: who is killed takes back no mark."""
-        there = annotations_of(self.pod("web"))
+        there = labels_of(self.pod())
         now = time.time()
         return sorted(
             key(each) for each in self._leases if key(each) in there and each.deadline > now
@@ -202,10 +109,13 @@ class InPodsLab(ClusterLab):
 
     def seen(self) -> JSON:
         """How a request of the client fares: its status, and whether it took long."""
-        client = self.pod("client")["metadata"]["name"]
-        address = self.pod("web")["status"]["podIP"]
-        status, took = python(PLACE, client, ASK, address, self.path)
+        address = self.pod()["status"]["podIP"]
+        status, took = self.of("client", ASK, address, self.path)
         return [status, took > 0.3]
+
+    def of(self, app: str, code: str, *words: str) -> Any:
+        """What a program in the pod of that application says."""
+        return python(self.place, self.pod(app)["metadata"]["name"], code, *words)
 
     def lease(self, *, seconds: float = 90.0) -> Hold:
         hold = super().lease(seconds=seconds)
@@ -262,16 +172,25 @@ class RateLab(InPodsLab):
 
 
 class DnsLab(InPodsLab):
-    """A name server that nobody answers for says that there is no such name."""
+    """A name server, the client, says that there is no such name; and tells the truth of others."""
 
     fault = "kubernetes.dns"
-    given: ClassVar[dict[str, JSON]] = {
-        "names": ["shop.example"], "answer": "nxdomain", "servers": [NAME_SERVER],
-    }  # fmt: skip
+
+    def server_of_names(self) -> str:
+        return str(self.pod("client")["status"]["podIP"])
+
+    def arguments(self) -> dict[str, JSON]:
+        given: dict[str, JSON] = {
+            "names": ["shop.example"], "answer": "nxdomain", "servers": [self.server_of_names()],
+            "agent": {"by": self.way},
+        }  # fmt: skip
+        return {"target": self.target(), "with": given}
 
     def seen(self) -> JSON:
-        said: JSON = python(PLACE, self.pod("web")["metadata"]["name"], LOOK_UP, NAME_SERVER)
-        return said
+        names = ("shop.example", "other.example")
+        said = self.of(self.server, LOOK_UP, self.server_of_names(), *names)
+        assert said[1] == ADDRESS, f"another name is harmed too: {said}"
+        return list(said)
 
 
 class HttpLab(InPodsLab):
@@ -280,8 +199,8 @@ class HttpLab(InPodsLab):
     fault = "kubernetes.http"
 
     def arguments(self) -> dict[str, JSON]:
-        target = {"namespace": PLACE, "selector": "app=web", "pick": "one", "ports": [8080]}
-        return {"target": target, "with": {"status": 503}}
+        given: dict[str, JSON] = {"status": 503, "agent": {"by": self.way}}
+        return {"target": {**self.target(), "ports": [8080]}, "with": given}
 
 
 class PressLab(InPodsLab):
@@ -290,7 +209,7 @@ class PressLab(InPodsLab):
     by = "helper"
 
     def uses(self) -> Any:
-        return python(PLACE, self.pod("web")["metadata"]["name"], USES)
+        return self.of(self.server, USES)
 
 
 class CpuLab(PressLab):

@@ -69,7 +69,7 @@ class ComposedShop:
 
     def said(self, service: str) -> list[str]:
         """The lines that a service wrote."""
-        query = {"stdout": "true", "stderr": "true", "tail": "200"}
+        query = {"stdout": "true", "stderr": "true", "tail": "10000"}
         text = self.engine.raw("GET", f"/containers/{self.container(service)}/logs", **query)
         return [line[8:].decode(errors="replace") for line in text.splitlines()]
 
