@@ -6,6 +6,8 @@ meanwhile, so the cluster is known by the UID of its namespace kube-system.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +18,7 @@ from chaosrun.fault import Hold
 from chaosrun.rights import Permission
 
 READS = ("get", "list")
+IMPERSONATE = "impersonate"
 
 
 class Access(
@@ -43,6 +46,27 @@ class Access(
         if self.impersonate_groups and not self.impersonate:
             raise ValueError("impersonateGroups are for a user: give `impersonate` too")
 
+    def asking(self) -> tuple[Permission, ...]:
+        """What every call takes: to know the cluster, and to act as the user that is meant."""
+        return (*CLUSTER, *self._acting())
+
+    def _acting(self) -> Iterator[Permission]:
+        """Rights of who acts, not of whom they act as (see `missing` and grants.py)."""
+        if self.impersonate:
+            if account := account_of(self.impersonate):
+                yield from rbac("serviceaccounts", IMPERSONATE, scope=account)
+            else:
+                yield from rbac("users", IMPERSONATE, scope=f"/{self.impersonate}")
+            for group in self.impersonate_groups:
+                yield from rbac("groups", IMPERSONATE, scope=f"/{group}")
+
+    def as_itself(self) -> Access:
+        """The same without acting as anybody else, in a cluster that is not looked at.
+
+        To look which one it is takes a right that only the others may have.
+        """
+        return Access(context=self.context, kubeconfig=self.kubeconfig)
+
     def access(self) -> Access:
         """These fields alone, of whatever has them."""
         return Access(
@@ -52,6 +76,20 @@ class Access(
             impersonate=self.impersonate,
             impersonate_groups=self.impersonate_groups,
         )
+
+
+def account_of(user: str) -> str:
+    """NAMESPACE/NAME of the service account that a user's name means, or nothing."""
+    found = re.fullmatch(r"system:serviceaccount:([^:]+):([^:]+)", user)
+    return f"{found[1]}/{found[2]}" if found else ""
+
+
+def of_arguments(written: Mapping[str, Any]) -> Access:
+    """How the cluster is reached by what has these arguments: its own fields, or its target's."""
+    target = written.get("target")
+    given = {**written, **(target if isinstance(target, dict) else {})}
+    names = [field.encode_name for field in msgspec.structs.fields(Access)]
+    return from_plain({name: given[name] for name in names if name in given}, Access)
 
 
 def undo(access: Access, **more: Any) -> dict[str, Any]:
@@ -72,4 +110,4 @@ def rbac(resource: str, *verbs: str, scope: str = "") -> tuple[Permission, ...]:
 
 
 CLUSTER = rbac("namespaces", "get", scope="/kube-system")
-"""What tells which cluster it is: everything needs it."""
+"""What tells which cluster it is: everything needs it, by `Access.asking`."""

@@ -1,80 +1,46 @@
 """The only way to a cluster: objects read, changed and deleted, by calls that may be repeated.
 
-Law: nothing is called in another cluster than the one that was named or planned. Every call
-may be repeated: a deletion names the UID, a change the version that it changes; so 429, 5xx
-and lost connections are tried again, as long as the server asks and never past the bound.
+Law (L2): every call may be repeated: a deletion names the UID, a change the version that it
+changes. Which cluster is called, and how often, is for `calls.py`.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from threading import Lock
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from chaosrun import commands
-from chaosrun.errors import ChaosrunError, Indeterminate, Refused
+from chaosrun.errors import Indeterminate
 from chaosrun.providers.kubernetes.access import Access
-from chaosrun.providers.kubernetes.answers import (
-    AGAIN,
-    Blocked,
-    Changed,
-    NotFound,
-    error_of,
-    read,
-    retry_after,
-)
-from chaosrun.providers.kubernetes.client import Connection, inside, kubeconfigs
-from chaosrun.providers.kubernetes.kinds import NAMESPACE, Kind, Object, Ref, uid_of
+from chaosrun.providers.kubernetes.answers import Changed, NotFound, error_of
+from chaosrun.providers.kubernetes.calls import Calls, go_on
+from chaosrun.providers.kubernetes.client import Call, Stream
+from chaosrun.providers.kubernetes.kinds import Kind, Object, Ref, uid_of
 from chaosrun.providers.kubernetes.merging import difference
-from chaosrun.rights import Permission
+from chaosrun.providers.kubernetes.watching import Following, Watched
 
-_ATTEMPTS, _BOUND = 5, 8.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0
 _PAGE, _CHANGES = 500, 8
+_FIRST_LOOK, _LONGEST_LOOK, _WATCHED_LOOK = 0.1, 1.0, 5.0
 _MERGE = "application/merge-patch+json"
+MANAGER = "chaosrun"
+"""By this name the API server keeps which fields we were the last to set."""
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
-class Kubernetes:
-    """Calls any cluster, from any number of threads; reads nothing until then.
-
-    Each of `observers` is told every call before it is sent: the method, the path, the query.
-    """
+class Kubernetes(Calls):
+    """The objects of any cluster; from any number of threads."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._connections: dict[Access, Connection] = {}
-        self._clusters: dict[Access, str] = {}
+        super().__init__()
         self._kinds: dict[tuple[Access, str], list[Object]] = {}
-        self.observers: list[Callable[[str, str, Mapping[str, str]], None]] = []
-
-    def close(self) -> None:
-        """Close every connection that is not in use."""
-        with self._lock:
-            connections = list(self._connections.values())
-            self._connections.clear()
-        for connection in connections:
-            connection.close()
-
-    def configured(self) -> bool:
-        """Whether this machine knows a cluster at all."""
-        return any(Path(name).exists() for name in kubeconfigs(Access())) or inside()
-
-    def settle(self, access: Access) -> Access:
-        """The same access with its context and cluster known. Raises Refused on a mismatch."""
-        context = access.context or self._connection(access).context
-        named = msgspec.structs.replace(access, context=context)
-        return msgspec.structs.replace(named, cluster=self._cluster(named))
-
-    # --- objects ------------------------------------------------------------------------
+        self._following: Following | None = None
 
     def get(self, access: Access, ref: Ref) -> Object:
         """The object. Raises NotFound."""
+        if self._following and (known := self._following.get(access, ref)) is not None:
+            return known
         found: Object = self._call(access, "GET", ref.path())
         return found
 
@@ -97,16 +63,33 @@ class Kubernetes:
         metadata: bool = False,
     ) -> list[Object]:
         """Every page of a list; only the objects' metadata where that is enough."""
+        if self._following and not metadata:
+            known = self._following.all(access, kind, namespace, labels, fields)
+            if known is not None:
+                return known
+        pages = self.pages(access, kind, namespace, labels=labels, fields=fields, metadata=metadata)
+        return [one for page in pages for one in page.get("items") or ()]
+
+    def pages(
+        self,
+        access: Access,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        metadata: bool = False,
+    ) -> Iterator[Object]:
+        """The same as the API gives it, page by page, each with the version of the list."""
         query = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields}
         query = {name: value for name, value in query.items() if value}
-        found: list[Object] = []
         path, accept = kind.path(namespace), _METADATA if metadata else ""
         while True:
             page = self._call(access, "GET", path, query, accept=accept)
-            found += page.get("items") or ()
+            yield page
             more = page.get("metadata", {}).get("continue", "")
             if not more:
-                return found
+                return
             query["continue"] = more
 
     def create(
@@ -114,7 +97,7 @@ class Kubernetes:
     ) -> Object:
         """Create it. Raises Exists."""
         path = ref.path(sub) if sub else ref.kind.path(ref.namespace)
-        query = {"dryRun": "All"} if dry else {}
+        query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry else {})}
         made: Object = self._call(access, "POST", path, query, body)
         return made
 
@@ -134,7 +117,7 @@ class Kubernetes:
         object of that name has another UID.
         """
         for _ in range(_CHANGES):
-            before = self.get(access, ref)
+            before: Object = self._call(access, "GET", ref.path())
             if uid not in ("", uid_of(before)):
                 raise NotFound(f"{ref.label} is another one than before")
             after = copy.deepcopy(before)
@@ -146,7 +129,8 @@ class Kubernetes:
             patch.setdefault("metadata", {})["resourceVersion"] = version
             try:
                 found: Object = self._call(
-                    access, "PATCH", ref.path(sub), {"dryRun": "All"} if dry else {}, patch,
+                    access, "PATCH", ref.path(sub),
+                    {"fieldManager": MANAGER, **({"dryRun": "All"} if dry else {})}, patch,
                     content=_MERGE,
                 )  # fmt: skip
             except Changed:
@@ -162,9 +146,17 @@ class Kubernetes:
         )
         return found
 
-    def delete(self, access: Access, ref: Ref, uid: str, grace: int | None = None) -> None:
-        """Delete exactly the one with that UID; one that is gone already is fine."""
+    def delete(
+        self, access: Access, ref: Ref, uid: str, grace: int | None = None, *, whole: bool = False
+    ) -> None:
+        """Delete exactly the one with that UID; one that is gone already is fine.
+
+        With `whole`, it goes only after all that was made for it: the pods of a Job, which would
+        go on without it.
+        """
         body: Object = {"preconditions": {"uid": uid}}
+        if whole:
+            body["propagationPolicy"] = "Foreground"
         if grace is not None:
             body["gracePeriodSeconds"] = grace
         try:
@@ -192,15 +184,57 @@ class Kubernetes:
         except (NotFound, Changed):
             return
 
-    def until(self, look: Callable[[Kubernetes], bool], said: str, seconds: float = 600.0) -> None:
-        """Look again and again until it is so. Raises Indeterminate at the end of the time."""
-        end, pause = time.monotonic() + seconds, 0.1
-        while not look(self):
-            cancellation = commands.current.get()
-            if time.monotonic() > end or (cancellation is not None and cancellation.cancelled):
-                raise Indeterminate(f"waited in vain: {said}")
-            time.sleep(min(pause, max(0.0, end - time.monotonic())))
-            pause = min(1.5 * pause, 1.0)
+    def until(
+        self,
+        look: Callable[[Kubernetes], bool],
+        said: str | Callable[[], str],
+        seconds: float = 600.0,
+        watching: Sequence[Watched] = (),
+        again: float = _WATCHED_LOOK,
+    ) -> None:
+        """Look until it is so. Raises Indeterminate at the end of the time.
+
+        `said` is what should be so, or tells it at the end, when more is known. What is `watching`
+        is followed meanwhile: as often as it changes, `look` is given a client that knows it as it
+        is now and asks nothing for it. The API itself has the last word, and is looked at every
+        `again` seconds: what a look depends on may be watched in part only.
+        """
+        if not self.comes(look, seconds, watching, again):
+            told = said if isinstance(said, str) else said()
+            raise Indeterminate(f"waited in vain: {told}")
+
+    def comes(
+        self,
+        look: Callable[[Kubernetes], bool],
+        seconds: float,
+        watching: Sequence[Watched] = (),
+        again: float = _WATCHED_LOOK,
+    ) -> bool:
+        """The same; False when it is not so in time, or the effect is cancelled."""
+        end, pause = time.monotonic() + seconds, _FIRST_LOOK
+        if look(self):
+            return True
+        with Following(self, watching, end) as following:
+            seeing = copy.copy(self)
+            seeing._following = following
+            while True:
+                alive = following.alive
+                late = time.monotonic() + (again if alive else pause)
+                while following.changed(min(late, end), alive=alive):
+                    if look(seeing):
+                        break
+                if commands.cancelled():
+                    return False
+                if look(self):
+                    return True
+                if time.monotonic() > end:
+                    return False
+                pause = min(1.5 * pause, _LONGEST_LOOK)
+
+    def stream(self, access: Access, path: str, query: Mapping[str, str], quiet: float) -> Stream:
+        """What the API tells there as it happens; no line for `quiet` seconds means it was cut."""
+        call = Call("GET", path, query)
+        return Stream(self._answer(access, call, whole=False), call.said, quiet)
 
     def text(self, access: Access, path: str, query: Mapping[str, str]) -> str:
         """What the API answers there, as it is: a pod's log."""
@@ -214,13 +248,11 @@ class Kubernetes:
 
         Raises Transient where it cannot be asked, and Indeterminate where it ended without a word.
         """
-        if access.cluster:
-            self._cluster(access)
-        path = ref.path("exec")
+        go_on(f"{words[-1]} in {ref.label}")
+        connection, path = self._ready(access), ref.path("exec")
         query = [("container", container), ("stdout", "1"), *(("command", each) for each in words)]
-        for observer in self.observers:
-            observer("GET", path, dict(query))
-        said = self._connection(access).execute(path, query, within)
+        self._tell("GET", path, dict(query))
+        said = connection.execute(path, query, within)
         if said.status != 200:
             raise error_of(said.status, said.data, "GET", f"GET {path}")
         if not said.data:
@@ -245,108 +277,6 @@ class Kubernetes:
         """Every group and its preferred version: `v1`, `apps/v1`, ..."""
         found = self._call(access, "GET", "/apis")
         return ["v1", *sorted(one["preferredVersion"]["groupVersion"] for one in found["groups"])]
-
-    # --- calls --------------------------------------------------------------------------
-
-    def _cluster(self, access: Access) -> str:
-        """The UID of the cluster. Raises Refused when another one is meant."""
-        meant, named = access.cluster, msgspec.structs.replace(access, cluster="")
-        if named not in self._clusters:
-            path = Ref(NAMESPACE, "kube-system").path()
-            found = self._send(self._connection(named), "GET", path, {}, None, "", "", False)
-            self._clusters[named] = uid_of(found)
-        there = self._clusters[named]
-        if meant not in ("", there):
-            where = f"context {access.context}" if access.context else "this"
-            raise Refused(
-                f"cluster {meant} is meant, and {where} is cluster {there}",
-                hint="choose the right context; a cluster is known by the UID of kube-system",
-            )
-        return there
-
-    def _call(
-        self,
-        access: Access,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        *,
-        content: str = "",
-        accept: str = "",
-        plain: bool = False,
-    ) -> Any:
-        if access.cluster:
-            self._cluster(access)
-        connection = self._connection(access)
-        for observer in self.observers:
-            observer(method, path, query or {})
-        return self._send(connection, method, path, query or {}, body, content, accept, plain)
-
-    def _connection(self, access: Access) -> Connection:
-        key = msgspec.structs.replace(access, cluster="")
-        with self._lock:
-            if key not in self._connections:
-                self._connections[key] = Connection(key)
-            return self._connections[key]
-
-    def _send(
-        self,
-        connection: Connection,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: Any,
-        content: str,
-        accept: str,
-        plain: bool,
-    ) -> Any:
-        """One answer, after as many attempts as it takes within the bound."""
-        said = f"{method} {path}"
-        end, pause = time.monotonic() + _BOUND, _FIRST_PAUSE
-        for attempt in range(1, _ATTEMPTS + 1):
-            answer = connection.send(method, path, query, body, content, accept)
-            if not isinstance(answer, ChaosrunError):
-                if answer.status < 300:
-                    return read(answer.data, said, plain=plain)
-                error = error_of(answer.status, answer.data, method, said)
-                if answer.status == 401:
-                    connection.renew()
-                elif answer.status not in AGAIN or isinstance(error, Blocked):
-                    raise error
-                pause = max(pause, retry_after(answer.headers))
-            else:
-                error = answer
-            cancellation = commands.current.get()
-            stopped = cancellation is not None and cancellation.cancelled
-            late = time.monotonic() + pause > end
-            if attempt == _ATTEMPTS or stopped or late:
-                raise error
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-        raise AssertionError("the last attempt returns or raises")
-
-
-def missing(client: Kubernetes, access: Access, rights: Iterable[Permission]) -> list[Permission]:
-    """Those of these rights that we do not have, by asking for each."""
-    return [right for right in rights if not _may(client, access, right)]
-
-
-def _may(client: Kubernetes, access: Access, right: Permission) -> bool:
-    resource, _, sub = right.resource.partition("/")
-    plural, _, group = resource.partition(".")
-    namespace, _, name = right.scope.partition("/")
-    wanted = {
-        "verb": right.action, "group": group, "resource": plural,
-        "subresource": sub, "namespace": namespace, "name": name,
-    }  # fmt: skip
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {key: value for key, value in wanted.items() if value}},
-    }
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    return bool(client.ask(access, path, review)["status"]["allowed"])
 
 
 def connect() -> Kubernetes:

@@ -5,121 +5,117 @@ Law: every call ends in time, and no error repeats a header, since it may hold a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import ssl
-import time
-from collections.abc import Iterable, Mapping
+import socket
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
-from threading import Lock
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.providers.kubernetes.access import Access
+from chaosrun.providers.kubernetes.executing import Said, brief, execute
 
 _CONNECT, _ANSWER, _CONNECTIONS = 3.0, 6.0, 16
+_SOME, _LONGEST_LINE = 64 * 1024, 16 * 1024 * 1024
+
+
+class NotConfigured(Refused):
+    """This machine does not know that kubeconfig or context."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One request: its body is plain data, `content` and `accept` are media types."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = {}
+    body: Any = None
+    content: str = ""
+    accept: str = ""
+
+    @property
+    def said(self) -> str:
+        return f"{self.method} {self.path}"
 
 
 class Connection:
-    """One access to one cluster, by the official client's configuration and connections."""
+    """One access to one cluster, by the official client's configuration and connections.
+
+    Its server and credentials stay as they were read: other ones are another connection.
+    """
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._lock = Lock()
+        self.cluster = ""
+        """The UID of the cluster, once it was looked at."""
         self.context, self._api = _configured(access)
+        self._streams = _pool(self._api)
+
+    @property
+    def server(self) -> str:
+        return str(self._api.configuration.host)
 
     def close(self) -> None:
+        """Close what is not in use."""
         self._api.rest_client.pool_manager.clear()
+        self._streams.clear()
 
-    def renew(self) -> None:
-        """Read the credentials anew: they may have expired. Raises Refused for another server."""
-        with self._lock:
-            before = self._api.configuration.host
-            self.close()
-            self.context, self._api = _configured(self._access)
-            if self._api.configuration.host != before:
-                raise Refused(
-                    f"the kubeconfig names another server than before: {before}",
-                    hint="put the context back, or start anew",
-                )
+    def renewed(self) -> Connection:
+        """The same with the credentials as they are now. Raises Refused for another server."""
+        found = Connection(self._access)
+        if found.server != self.server:
+            raise Refused(
+                f"the kubeconfig names another server than before: {self.server}",
+                hint="put the context back, or start anew",
+            )
+        return found
 
-    def send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: Any,
-        content: str,
-        accept: str,
-    ) -> Any:
-        """The answer, or the error for none: Transient if it was never sent, or only read."""
+    def send(self, call: Call, *, whole: bool = True) -> Any:
+        """The answer, or the error for none: Transient if it was never sent, or only read.
+
+        Unless the `whole` of it is wanted, it is given as soon as it begins: see `Stream`.
+        """
         from urllib3 import Timeout
         from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-        configuration = self._api.configuration
-        fields = [("Accept", accept or "application/json"), *self._fields()]
-        if body is not None:
-            fields.append(("Content-Type", content or "application/json"))
-        url = configuration.host + quote(path) + (f"?{urlencode(query)}" if query else "")
+        fields = [("Accept", call.accept or "application/json"), *self._fields()]
+        if call.body is not None:
+            fields.append(("Content-Type", call.content or "application/json"))
+        pairs = dict(call.query)
+        if call.method != "GET":  # the API server gives up before we do: nothing lands later
+            pairs["timeout"] = f"{_ANSWER - 1:g}s"
+        query = f"?{urlencode(pairs)}" if pairs else ""
+        pool = self._api.rest_client.pool_manager if whole else self._streams
         try:
-            return self._api.rest_client.pool_manager.request(
-                method,
-                url,
+            answer = pool.request(
+                call.method,
+                self.server + quote(call.path) + query,
                 headers=_several(fields),
-                body=None if body is None else json.dumps(body),
+                body=None if call.body is None else json.dumps(call.body),
                 timeout=Timeout(connect=_CONNECT, read=_ANSWER),
                 retries=False,
                 redirect=False,
+                preload_content=whole,
             )
+            if answer.status >= 300:
+                answer.read(cache_content=True)
+            return answer
         except (NewConnectionError, ConnectTimeoutError) as error:
-            return Transient(f"{method} {path}: the API server cannot be reached: {_brief(error)}")
+            return Transient(f"{call.said}: the API server cannot be reached: {brief(error)}")
         except HTTPError as error:
-            kind = Transient if method == "GET" else Indeterminate
-            return kind(f"{method} {path}: no answer: {_brief(error)}")
+            kind = Transient if call.method == "GET" else Indeterminate
+            return kind(f"{call.said}: no answer: {brief(error)}")
 
     def execute(self, path: str, query: Iterable[tuple[str, str]], within: float) -> Said:
-        """Run a program in a container, and wait for its end. Raises Transient and Indeterminate.
-
-        By a websocket, with the subprotocol v4.channel.k8s.io: each message has its channel in
-        its first byte. The caller is told an answer of the API server that is an error.
-        """
-        import websocket
-
-        configuration = self._api.configuration
-        headers = [f"{key}: {value}" for key, value in self._fields()]
-        url = f"ws{configuration.host.removeprefix('http')}{quote(path)}?{urlencode(list(query))}"
-        try:
-            opened = websocket.create_connection(
-                url,
-                timeout=within,
-                header=headers,
-                subprotocols=["v4.channel.k8s.io"],
-                sslopt=_trust(configuration),
-            )
-        except websocket.WebSocketBadStatusException as error:
-            return Said(status=error.status_code, data=error.resp_body or b"")
-        except (websocket.WebSocketException, OSError) as error:
-            raise Transient(f"GET {path}: no answer: {_brief(error)}") from None
-        said: dict[int, bytes] = {}
-        end = time.monotonic() + within
-        try:
-            while True:
-                opened.settimeout(max(0.01, end - time.monotonic()))
-                kind, message = opened.recv_data()
-                if kind == websocket.ABNF.OPCODE_CLOSE:
-                    break
-                if message:
-                    said[message[0]] = said.get(message[0], b"") + message[1:]
-        except websocket.WebSocketConnectionClosedException:
-            pass
-        except (websocket.WebSocketException, OSError) as error:
-            raise Indeterminate(f"GET {path}: it was broken off: {_brief(error)}") from None
-        finally:
-            opened.shutdown()  # type: ignore[no-untyped-call]
-        return Said(status=200, data=said.get(1, b""), ended=said.get(3, b""))
+        """Run a program in a container, and wait for its end: see `executing.execute`."""
+        url = f"{self.server}{quote(path)}?{urlencode(list(query))}"
+        rest = self._api.rest_client
+        return execute(url, self._fields(), self._api.configuration, rest.pool_manager, within)
 
     def _fields(self) -> list[tuple[str, str]]:
         """The headers that say who asks."""
@@ -135,24 +131,45 @@ class Connection:
         return fields
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program in a container wrote, and how the API says that it ended."""
+class Stream:
+    """The lines of an answer that goes on. Its end may be waited for for `quiet` seconds.
 
-    status: int
-    data: bytes
-    ended: bytes = b""
+    Law: it is closed from any thread at once, also while another waits for its next line. What
+    is closed so is never the connection of a call: streams have connections of their own.
+    """
 
+    def __init__(self, answer: Any, said: str, quiet: float) -> None:
+        self._answer, self._said, self._closed = answer, said, False
+        self._socket = getattr(answer.connection, "sock", None)
+        if self._socket is not None:
+            self._socket.settimeout(quiet)
 
-def _trust(configuration: Any) -> dict[str, Any]:
-    """Whom to trust, and our certificate, as the library for websockets wants it."""
-    if not configuration.verify_ssl:
-        return {"cert_reqs": ssl.CERT_NONE, "check_hostname": False}
-    found = {
-        "cert_reqs": ssl.CERT_REQUIRED, "ca_certs": configuration.ssl_ca_cert,
-        "certfile": configuration.cert_file, "keyfile": configuration.key_file,
-        "server_hostname": configuration.tls_server_name,
-    }  # fmt: skip
-    return {key: value for key, value in found.items() if value is not None}
+    def lines(self) -> Generator[bytes, None, None]:
+        """Every whole line, until the end of the answer or of ours. Raises Transient if it is cut.
+
+        What follows the last end of a line is no line: it was cut in the middle.
+        """
+        from urllib3.exceptions import HTTPError
+
+        begun = b""
+        try:
+            for some in self._answer.stream(_SOME):
+                *whole, begun = (begun + some).split(b"\n")
+                yield from whole
+                if len(begun) > _LONGEST_LINE:
+                    raise Transient(f"{self._said}: a line without an end")
+        except (HTTPError, OSError, ValueError) as error:
+            if not self._closed:
+                raise Transient(f"{self._said}: it was cut: {brief(error)}") from None
+        finally:
+            self._answer.close()
+
+    def close(self) -> None:
+        """Wake whoever waits for a line: there are no more."""
+        self._closed = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # not by TLS, which another thread is reading
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 def _configured(access: Access) -> tuple[str, Any]:
@@ -160,6 +177,7 @@ def _configured(access: Access) -> tuple[str, Any]:
     from kubernetes import config
     from kubernetes.client import ApiClient, Configuration
     from kubernetes.config.config_exception import ConfigException
+    from urllib3.util import make_headers, parse_url
     from yaml import YAMLError
 
     settings, context = Configuration(), access.context
@@ -174,17 +192,28 @@ def _configured(access: Access) -> tuple[str, Any]:
             )  # fmt: skip
         elif access.kubeconfig or context or not inside():
             looked = ", ".join(kubeconfigs(access))
-            raise Refused(f"no kubeconfig at {looked}", hint="set KUBECONFIG, or give `kubeconfig`")
+            raise NotConfigured(
+                f"no kubeconfig at {looked}", hint="set KUBECONFIG, or give `kubeconfig`"
+            )
         else:
             config.load_incluster_config(client_configuration=settings)
     except ConfigException as error:
-        raise Refused(f"kubeconfig: {error}", hint="`kubectl config get-contexts`") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError) as error:
+        raise NotConfigured(f"kubeconfig: {error}", hint="`kubectl config get-contexts`") from None
+    except YAMLError as error:  # its own text may quote the line, which may hold a token (L9)
+        raise Refused(f"the kubeconfig cannot be read: {_where(error)}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         said = " ".join(str(error).split())[:300]
         raise Refused(f"the kubeconfig cannot be read: {said}") from None
+    if settings.proxy and (auth := parse_url(settings.proxy).auth):
+        settings.proxy_headers = make_headers(proxy_basic_auth=unquote(auth))
     settings.connection_pool_maxsize = _CONNECTIONS
     settings.retries = False
     return context, ApiClient(settings)
+
+
+def _pool(api: Any) -> Any:
+    """More connections as those of the official client are."""
+    return type(api.rest_client)(api.configuration).pool_manager
 
 
 def _current(files: list[str]) -> str:
@@ -198,6 +227,11 @@ def _current(files: list[str]) -> str:
     raise Refused(
         "the kubeconfig names no current context", hint="`kubectl config use-context`, or `context`"
     )
+
+
+def _where(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"it is not YAML, at line {mark.line + 1}" if mark else "it is not YAML"
 
 
 def kubeconfigs(access: Access) -> list[str]:
@@ -220,8 +254,3 @@ def _several(fields: Iterable[tuple[str, str]]) -> Any:
     for name, value in fields:
         headers.add(name, value)
     return headers
-
-
-def _brief(error: Exception) -> str:
-    """The last words of an error of the network, which begins with addresses of objects."""
-    return str(error).rpartition(": ")[2][:200] or type(error).__name__

@@ -10,17 +10,15 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from chaosrun.halting import Every, HaltSource, Switch, Timeout, said
-from chaosrun.providers.kubernetes.access import Access
+from chaosrun.providers.kubernetes.access import Access, rbac
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import CONFIG_MAP, Ref
+from chaosrun.rights import Permission
 from chaosrun.units import JSON, Duration
 
 
 class ConfigMapHalt(Access, HaltSource[Kubernetes], frozen=True, kw_only=True):
-    """Off while a key of a ConfigMap says `off`; on when it says `on` and why, or is not there.
-
-    Needs `get` on that ConfigMap, and on the namespace kube-system.
-    """
+    """Off while a key of a ConfigMap says `off`; on when it says `on` and why, or is not there."""
 
     name: ClassVar[str] = "kubernetes.config-map"
     example: ClassVar[dict[str, JSON]] = {"namespace": "chaos", "configMap": "chaosrun"}
@@ -31,8 +29,15 @@ class ConfigMapHalt(Access, HaltSource[Kubernetes], frozen=True, kw_only=True):
     every: Every = Duration(2)
     timeout: Timeout = Duration(10)
 
+    def needs(self) -> tuple[Permission, ...]:
+        ref = self._ref()
+        return (*self.asking(), *rbac(ref.kind.resource, "get", scope=ref.scope))
+
+    def _ref(self) -> Ref:
+        return Ref(CONFIG_MAP, self.config_map, self.namespace)
+
     def read(self, client: Kubernetes) -> Switch:
-        ref = Ref(CONFIG_MAP, self.config_map, self.namespace)
+        ref = self._ref()
         found = client.get(client.settle(self.access()), ref)
         data = found.get("data") or {}
         if self.key not in data:

@@ -1,23 +1,25 @@
 """Keys of a ConfigMap or a Secret: changed and put back, for `kubernetes.config-change`.
 
 Law (L9): of a Secret the hold knows only names. What its keys held is kept in another Secret,
-made before the first change; without that one, nothing was changed.
+made before the first change; without that one, nothing was changed. Law (L2): that one goes when
+what it keeps was put back, and not before.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 from collections.abc import Iterable
 from typing import Any
 
-from chaosrun.errors import Refused
+from chaosrun.errors import Indeterminate, Refused
 from chaosrun.fault import Evidence, Hold
 from chaosrun.providers.kubernetes import marks
 from chaosrun.providers.kubernetes.access import Access, access_of
-from chaosrun.providers.kubernetes.answers import Exists, NotFound
+from chaosrun.providers.kubernetes.answers import Exists
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import SECRET, Object, Ref, uid_of
+
+FAULT = "kubernetes.config-change"
 
 
 def kept_in(ref: Ref) -> Ref:
@@ -34,6 +36,7 @@ def before(
     removed: Iterable[str],
 ) -> dict[str, Any]:
     """What the hold must know. Raises Refused where nothing would change."""
+    marks.refuse_held(found, ref.label, FAULT, marks.OBJECT)
     data = dict(found.get("data") or {})
     if lost := sorted(set(removed) - set(data)):
         raise Refused(f"{ref.label} has no key {', '.join(lost)}")
@@ -48,17 +51,21 @@ def before(
             f"{kept_in(ref).label} is there: another run has not put back what it changed",
             hint="`chaosrun status`, then `chaosrun recover`",
         )
-    return {}
+    return {"changes": [name for name, value in new.items() if data.get(name) != value]}
 
 
 def inject(hold: Hold, client: Kubernetes, ref: Ref) -> None:
     access, target = access_of(hold), hold.targets[0]
-    if ref.kind is SECRET:
-        _keep(hold, client, ref)
+    earlier = _keep(hold, client, ref) if ref.kind is SECRET else hold.undo["before"]
     new = _encoded(ref, hold.undo["set"])
 
     def edit(found: Object) -> None:
-        data = {**(found.get("data") or {}), **new}
+        now = found.get("data") or {}
+        if not marks.ours(found, hold) and (
+            other := [name for name, value in earlier.items() if now.get(name) != value]
+        ):
+            raise Refused(f"{ref.label} has other values of {', '.join(other)} than when planned")
+        data = {**now, **new}
         found["data"] = {k: v for k, v in data.items() if k in new or k not in hold.undo["names"]}
         marks.put(found, hold)
 
@@ -66,32 +73,26 @@ def inject(hold: Hold, client: Kubernetes, ref: Ref) -> None:
 
 
 def revert(hold: Hold, client: Kubernetes, ref: Ref) -> None:
-    access = access_of(hold)
     kept = _kept(hold, client, ref)
-    if ref.kind is SECRET and kept is None:
-        earlier = None  # it was put back, or never changed
-    elif kept is not None:
-        data = kept.get("data") or {}
-        earlier = {name: data.get(name) for name in hold.undo["names"]}
-    else:
-        earlier = hold.undo["before"]
-    new = _encoded(ref, hold.undo["set"])
+    earlier = _earlier(hold, ref, kept)
 
-    def edit(found: Object) -> None:
-        if marks.ours(found, hold) and earlier is not None:
-            data = dict(found.get("data") or {})
-            for name, value in earlier.items():
-                if data.get(name) == new.get(name):  # else somebody else has set it
-                    data.pop(name, None)
-                    if value is not None:
-                        data[name] = value
+    def put_back(found: Object) -> None:
+        if earlier is None:
+            if marks.ours(found, hold):
+                raise Indeterminate(_lost(ref))
+            return  # it was put back, or never changed
+        left = _left(hold, ref, found, earlier)
+        data = dict(found.get("data") or {})
+        for name in left:
+            data.pop(name, None)
+            if earlier[name] is not None:
+                data[name] = earlier[name]
+        if left:
             found["data"] = data
-        marks.take(found, hold)
 
-    with contextlib.suppress(NotFound):  # it was deleted meanwhile
-        client.change(access, ref, edit, uid=hold.targets[0].id)
+    marks.give_back(hold, client, ref, put_back)
     if kept is not None:
-        client.delete(access, kept_in(ref), uid_of(kept))
+        client.delete(access_of(hold), kept_in(ref), uid_of(kept))
 
 
 def took_effect(hold: Hold, client: Kubernetes, ref: Ref) -> Evidence:
@@ -107,20 +108,52 @@ def took_effect(hold: Hold, client: Kubernetes, ref: Ref) -> Evidence:
 
 
 def restored(hold: Hold, client: Kubernetes, ref: Ref) -> Evidence:
-    found = client.find(access_of(hold), ref, hold.targets[0].id)
+    kept = _kept(hold, client, ref)
+    if kept is not None:
+        return Evidence(False, f"{kept_in(ref).label} is still there")
+    found = marks.here(hold, client, ref)
     if found is None:
         return Evidence(True, f"{ref.label} was deleted meanwhile")
-    if marks.ours(found, hold):
+    again = f"{ref.label} has its own values again"
+    if ref.kind is SECRET:
+        earlier = dict.fromkeys(hold.undo["changes"])  # unknown, and not what we made them
+        lost = marks.ours(found, hold) or _left(hold, ref, found, earlier)
+        if lost or not marks.bears(found, hold):
+            return Evidence(not lost, _lost(ref) if lost else again)
+    if marks.bears(found, hold):
         return Evidence(False, f"{ref.label} is still marked")
-    if _kept(hold, client, ref) is not None:
-        return Evidence(False, f"{kept_in(ref).label} is still there")
-    said = f"{ref.label} has its own values again"
-    if ref.kind is not SECRET:
-        data = found.get("data") or {}
-        other = [name for name, value in hold.undo["before"].items() if data.get(name) != value]
-        if other:
-            said = f"{ref.label}: somebody else has set {', '.join(other)}"
+    if left := _left(hold, ref, found, hold.undo["before"]):
+        return Evidence(False, f"{ref.label} still has our values of {', '.join(left)}")
+    data, own = found.get("data") or {}, hold.undo["before"]
+    other = [name for name, value in own.items() if data.get(name) != value]
+    said = f"{ref.label}: somebody else has set {', '.join(other)}" if other else again
     return Evidence(True, said)
+
+
+def _earlier(hold: Hold, ref: Ref, kept: Object | None) -> dict[str, Any] | None:
+    """What the keys held before; None for a Secret of which nothing is kept."""
+    if ref.kind is not SECRET:
+        return dict(hold.undo["before"])
+    data = (kept or {}).get("data") or {}
+    return None if kept is None else {name: data.get(name) for name in hold.undo["names"]}
+
+
+def _left(hold: Hold, ref: Ref, found: Object, earlier: dict[str, Any]) -> list[str]:
+    """The names that are as we made them, by our doing: not as before.
+
+    Who took a key away, the API server does not keep: one that is not there is ours.
+    """
+    new, data = _encoded(ref, hold.undo["set"]), found.get("data") or {}
+    return [
+        name
+        for name, value in earlier.items()
+        if data.get(name) == new.get(name) != value
+        and (name not in new or marks.by_us(found, hold, "data", name))
+    ]
+
+
+def _lost(ref: Ref) -> str:
+    return f"{ref.label} is still changed, and {kept_in(ref).label} with its own values is gone"
 
 
 def _encoded(ref: Ref, wanted: dict[str, str]) -> dict[str, str]:
@@ -129,14 +162,12 @@ def _encoded(ref: Ref, wanted: dict[str, str]) -> dict[str, str]:
     return {name: base64.b64encode(value.encode()).decode() for name, value in wanted.items()}
 
 
-def _keep(hold: Hold, client: Kubernetes, ref: Ref) -> None:
-    """Keep what is there now, unless it is kept already."""
+def _keep(hold: Hold, client: Kubernetes, ref: Ref) -> dict[str, Any]:
+    """Keep what is there now, unless it is kept already; what is kept."""
     access = access_of(hold)
     found = client.get(access, ref)
     if uid_of(found) != hold.targets[0].id:
         raise Refused(f"{ref.label} is another one than was planned")
-    if marks.ours(found, hold):
-        return
     place, data = kept_in(ref), found.get("data") or {}
     body: Object = {
         "apiVersion": "v1",
@@ -145,11 +176,17 @@ def _keep(hold: Hold, client: Kubernetes, ref: Ref) -> None:
         "data": {name: data[name] for name in hold.undo["names"] if name in data},
     }
     marks.put(body, hold)
-    try:
-        client.create(access, place, body)
-    except Exists:
-        if _kept(hold, client, ref) is None:
-            raise Refused(f"{place.label} is there, and is another run's") from None
+    kept: Object | None = body
+    if marks.ours(found, hold):
+        kept = _kept(hold, client, ref)
+    else:
+        try:
+            client.create(access, place, body)
+        except Exists:
+            kept = _kept(hold, client, ref)
+    if kept is None:
+        raise Refused(f"{place.label} is not ours, or gone")
+    return _earlier(hold, ref, kept) or {}
 
 
 def _kept(hold: Hold, client: Kubernetes, ref: Ref) -> Object | None:
@@ -157,4 +194,7 @@ def _kept(hold: Hold, client: Kubernetes, ref: Ref) -> Object | None:
     if ref.kind is not SECRET:
         return None
     found = client.find(access_of(hold), kept_in(ref))
-    return found if found is not None and marks.ours(found, hold) else None
+    if found is None or marks.ours(found, hold):
+        return found
+    stripped = not marks.borne(found) and marks.by_us(found, hold, "type")
+    return found if stripped else None

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from chaosrun.errors import Refused
+
 Object = dict[str, Any]
 """An object as the API gives it."""
 
@@ -29,6 +31,8 @@ class Kind(msgspec.Struct, frozen=True):
 
     def path(self, namespace: str = "", name: str = "", sub: str = "") -> str:
         """Where one of them is, or all of a namespace, or all."""
+        for part in (*self.api_version.split("/"), self.plural, namespace, name):
+            _check_segment(part)
         root = f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
         place = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         rest = "".join(f"/{part}" for part in (name, sub) if part)
@@ -100,6 +104,12 @@ def guessed(api_version: str, kind: str, plural: str = "", *, namespaced: bool =
         else:
             plural = f"{low}s"
     return Kind(api_version, kind, plural, namespaced)
+
+
+def _check_segment(part: str) -> None:
+    """Raise Refused for what no object is called: `../` would lead to another one (law L8)."""
+    if part in (".", "..") or "/" in part or "%" in part:
+        raise Refused(f"{part!r} is not a name that the API has", hint="check the target's names")
 
 
 def meta(found: Object) -> Object:

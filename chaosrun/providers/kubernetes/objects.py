@@ -10,13 +10,21 @@ from typing import Any
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Hold
-from chaosrun.providers.kubernetes import marks
+from chaosrun.providers.kubernetes import marks, reserved
 from chaosrun.providers.kubernetes.access import Access, access_of
 from chaosrun.providers.kubernetes.answers import Exists, NotFound
 from chaosrun.providers.kubernetes.api import Kubernetes
-from chaosrun.providers.kubernetes.kinds import Kind, Object, Ref, labels_of, uid_of
-from chaosrun.providers.kubernetes.merging import difference, holds, merged
+from chaosrun.providers.kubernetes.kinds import STATEFUL_SET, Kind, Object, Ref, labels_of, uid_of
+from chaosrun.providers.kubernetes.merging import difference, holds, merged, undone
+from chaosrun.providers.kubernetes.workloads import refuse_claims
 from chaosrun.targeting import Target
+
+_ONE_WAY: dict[tuple[str, str], dict[str, set[str]]] = {
+    ("", "ConfigMap"): {"immutable": set()},
+    ("", "Pod"): {"spec": {"tolerations", "activeDeadlineSeconds"}},
+    ("", "PersistentVolumeClaim"): {"spec": {"resources"}},
+}
+"""What may be changed, but not back: parts of kinds, and fields of these, or the part itself."""
 
 
 def resolved(client: Kubernetes, access: Access, kind: Kind) -> Kind:
@@ -42,10 +50,16 @@ def patched(client: Kubernetes, access: Access, ref: Ref, patch: Any) -> dict[st
     The API server itself says what it makes of it, so a wrong patch is refused here.
     """
     found = client.get(access, ref)
+    marks.refuse_held(found, ref.label, "", marks.ANY)
     before, after = _content(found), _content(client.try_patch(access, ref, patch))
     there = difference(before, after)
     if not there:
         raise Refused(f"the patch changes nothing of {ref.label}")
+    for part, inner in _ONE_WAY.get((ref.kind.group, ref.kind.kind), {}).items():
+        if part in there and (not inner or inner & set(there[part] or ())):
+            raise Refused(f"the API lets nobody put back what the patch changes of {ref.label}")
+    if ref.kind == STATEFUL_SET:
+        refuse_claims(ref.label, before["spec"], after["spec"])
     return {"there": there, "back": difference(after, before), **named(ref)}
 
 
@@ -68,8 +82,9 @@ def named(ref: Ref) -> dict[str, Any]:
                     ref.name, ref.namespace]}  # fmt: skip
 
 
-def ref_of(hold: Hold) -> Ref:
-    api_version, kind, plural, namespaced, name, namespace = hold.undo["ref"]
+def ref_of(hold: Hold, which: str = "ref") -> Ref:
+    """The object that is changed, or another one that the hold names."""
+    api_version, kind, plural, namespaced, name, namespace = hold.undo[which]
     return Ref(Kind(api_version, kind, plural, namespaced), name, namespace)
 
 
@@ -77,10 +92,11 @@ def target_of(ref: Ref, access: Access, found: Object | None) -> Target:
     """An object as a target; one that is not there yet is known by its place."""
     place = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
     return Target(
-        kind=ref.kind.resource,
-        id=uid_of(found) if found else f"{access.cluster}/{place}",
+        kind=ref.kind.kind.lower(),  # as every other fault calls it: its lock is the same
+        id=uid_of(found) if found else f"{access.cluster}/{ref.kind.group}/{place}",
         name=place,
         labels=labels_of(found or {}),
+        reserved=reserved.why(ref, labels_of(found or {})),
         groups={
             "account": access.cluster, "namespace": ref.namespace,
             "workload": "", "group": "", "zone": "",
@@ -102,6 +118,8 @@ def inject(hold: Hold, client: Kubernetes) -> None:
         return
 
     def edit(found: Object) -> None:
+        if not marks.ours(found, hold) and not holds(found, hold.undo["back"]):
+            raise Refused(f"what the patch changes of {ref.label} has changed since it was planned")
         after = merged(found, hold.undo["there"])
         found.clear()
         found.update(after)
@@ -112,24 +130,20 @@ def inject(hold: Hold, client: Kubernetes) -> None:
 
 def revert(hold: Hold, client: Kubernetes) -> None:
     access, ref = access_of(hold), ref_of(hold)
-    found = client.find(access, ref)
-    if found is None or not marks.ours(found, hold):
-        return
     if "body" in hold.undo:
-        uid = uid_of(found)
-        client.delete(access, ref, uid)
-        client.until(lambda c: c.find(access, ref, uid) is None, f"{ref.label} should go")
+        found = client.find(access, ref)
+        if found is not None and _made_by_us(hold, found):
+            uid = uid_of(found)
+            client.delete(access, ref, uid, whole=True)
+            client.until(lambda c: c.find(access, ref, uid) is None, f"{ref.label} should go")
         return
 
-    def edit(now: Object) -> None:
-        if marks.ours(now, hold):
-            _put_back(now, hold.undo["there"], hold.undo["back"])
-        marks.take(now, hold)
+    def put_back(now: Object) -> None:
+        after = _undone(hold, now)
+        now.clear()
+        now.update(after)
 
-    try:
-        client.change(access, ref, edit, uid=hold.targets[0].id)
-    except NotFound:
-        return
+    marks.give_back(hold, client, ref, put_back)
 
 
 def took_effect(hold: Hold, client: Kubernetes) -> Evidence:
@@ -148,15 +162,38 @@ def took_effect(hold: Hold, client: Kubernetes) -> Evidence:
 
 def restored(hold: Hold, client: Kubernetes) -> Evidence:
     ref = ref_of(hold)
-    found = client.find(access_of(hold), ref)
-    if found is not None and marks.ours(found, hold):
-        return Evidence(False, f"{ref.label} is still ours")
+    if "body" in hold.undo:
+        found = client.find(access_of(hold), ref)
+        if found is None:
+            return Evidence(True, f"{ref.label} is gone again")
+        if _made_by_us(hold, found):
+            return Evidence(False, f"{ref.label} is still ours")
+        return Evidence(True, f"{ref.label} is somebody else's")
+    found = marks.here(hold, client, ref)
     if found is None:
-        gone = "is gone again" if "body" in hold.undo else "was deleted meanwhile"
-        return Evidence(True, f"{ref.label} {gone}")
-    if "back" in hold.undo and not holds(found, hold.undo["back"]):
+        return Evidence(True, f"{ref.label} was deleted meanwhile")
+    if marks.bears(found, hold):
+        return Evidence(False, f"{ref.label} is still marked")
+    if _undone(hold, found) != found:
+        return Evidence(False, f"{ref.label} still has a part of the patch")
+    if not holds(found, hold.undo["back"]):
         return Evidence(True, f"{ref.label}: somebody else has changed it; theirs stays")
     return Evidence(True, f"{ref.label} is as before")
+
+
+def _made_by_us(hold: Hold, found: Object) -> bool:
+    """Whether an object that was not there before is the one that we made."""
+    parts = [key for key in hold.undo["body"] if key not in ("apiVersion", "kind")]
+    return marks.ours(found, hold) or (
+        not marks.borne(found) and any(marks.by_us(found, hold, part) for part in parts)
+    )
+
+
+def _undone(hold: Hold, found: Object) -> Object:
+    """The object without what is still there of the patch, by our doing."""
+    there, back = hold.undo["there"], hold.undo["back"]
+    made: Object = undone(found, there, back, lambda path: marks.by_us(found, hold, *path))
+    return made
 
 
 def _content(found: Object) -> Object:
@@ -164,23 +201,4 @@ def _content(found: Object) -> Object:
     kept = {key: value for key, value in found.items() if key not in ("status", "metadata")}
     metadata = found["metadata"]
     own = {key: metadata[key] for key in ("labels", "annotations") if key in metadata}
-    return {**kept, **({"metadata": own} if own else {})}
-
-
-def _put_back(now: Object, there: Any, back: Any) -> None:
-    """Undo each part of a patch that is still as the patch made it."""
-    for key, before in back.items():
-        ours = there.get(key)
-        if isinstance(before, dict) and isinstance(ours, dict) and isinstance(now.get(key), dict):
-            _put_back(now[key], ours, before)
-        elif _is(now, key, ours):
-            if before is None:
-                now.pop(key, None)
-            else:
-                now[key] = merged(None, before) if isinstance(before, dict) else before
-
-
-def _is(now: Object, key: str, ours: Any) -> bool:
-    if ours is None:
-        return key not in now
-    return key in now and holds(now[key], ours)
+    return {**kept, "metadata": own}
