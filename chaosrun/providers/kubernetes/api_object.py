@@ -11,12 +11,11 @@ from msgspec import Meta
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold
 from chaosrun.providers.kubernetes import objects, paths
-from chaosrun.providers.kubernetes.access import CLUSTER, access_of, rbac, undo
+from chaosrun.providers.kubernetes.access import access_of, rbac, undo
 from chaosrun.providers.kubernetes.any_object import AnyObject
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import SECRET
 from chaosrun.providers.kubernetes.require import require
-from chaosrun.providers.kubernetes.workloads import refuse_protected
 from chaosrun.rights import Permission
 from chaosrun.units import JSON
 
@@ -43,8 +42,9 @@ class ApiObject(Fault[Kubernetes], frozen=True, kw_only=True):
     """Patch an object, or make one; afterwards it is as before, or gone.
 
     So objects of Chaos Mesh, Istio, Linkerd or your own operators become faults with a way
-    back. `sign` says by which value the object itself tells that it works. For a Secret there is
-    `kubernetes.config-change`.
+    back. `sign` says by which value the object itself tells that it works. Only the object is
+    looked at afterwards: what a controller makes of it, the pods of a workload, follows in its own
+    time. For variables and Secrets there is `kubernetes.config-change`.
     """
 
     name: ClassVar[str] = "kubernetes.api-object"
@@ -81,15 +81,14 @@ class ApiObject(Fault[Kubernetes], frozen=True, kw_only=True):
             raise ValueError("for a Secret there is kubernetes.config-change")
 
     def needs(self) -> tuple[Permission, ...]:
-        ref = self.target.ref()
+        ref, asking = self.target.ref(), self.target.asking()
         if self.patch is not None:
-            return (*CLUSTER, *rbac(ref.kind.resource, "get", "patch", scope=ref.scope))
+            return (*asking, *rbac(ref.kind.resource, "get", "patch", scope=ref.scope))
         create = rbac(ref.kind.resource, "create", scope=ref.namespace)
-        return (*CLUSTER, *rbac(ref.kind.resource, "get", "delete", scope=ref.scope), *create)
+        return (*asking, *rbac(ref.kind.resource, "get", "delete", scope=ref.scope), *create)
 
     def plan(self, client: Kubernetes, rng: random.Random) -> Hold:  # noqa: ARG002
         access, ref = client.settle(self.target.access()), self.target.ref()
-        refuse_protected(ref)
         if objects.resolved(client, access, ref.kind).namespaced is not bool(ref.namespace):
             wrong = "needs a" if not ref.namespace else "has no"
             raise Refused(f"{ref.kind.kind} {wrong} namespace")

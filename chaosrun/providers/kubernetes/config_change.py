@@ -15,11 +15,11 @@ from msgspec import Meta
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold
 from chaosrun.providers.kubernetes import environment, keys
-from chaosrun.providers.kubernetes.access import CLUSTER, Access, rbac, undo
+from chaosrun.providers.kubernetes.access import Access, rbac, undo
 from chaosrun.providers.kubernetes.api import Kubernetes
-from chaosrun.providers.kubernetes.kinds import CONFIG_MAP, SECRET, WORKLOADS, Ref
+from chaosrun.providers.kubernetes.kinds import CONFIG_MAP, SECRET, STATEFUL_SET, WORKLOADS, Ref
 from chaosrun.providers.kubernetes.require import require
-from chaosrun.providers.kubernetes.workloads import refuse_protected, target_of
+from chaosrun.providers.kubernetes.workloads import target_of
 from chaosrun.rights import Permission
 from chaosrun.units import JSON
 
@@ -52,8 +52,10 @@ class ConfigChange(Fault[Kubernetes], frozen=True, kw_only=True):
     """Set or remove keys of a ConfigMap or Secret, or variables of a workload's container.
 
     Afterwards exactly these are as before; others that changed meanwhile stay. A workload rolls
-    out twice, so give the step a `timeout`. Pods see a ConfigMap or Secret that they mount a
-    minute or so later; one that they read at their start, not before the next.
+    out twice, so give the step a `timeout`; pods of a StatefulSet that are not ready with the
+    changed variables are ended, since it would wait for them for ever. Pods see a ConfigMap or
+    Secret that they mount a minute or so later; one that they read at their start, not before the
+    next.
     """
 
     name: ClassVar[str] = "kubernetes.config-change"
@@ -74,16 +76,19 @@ class ConfigChange(Fault[Kubernetes], frozen=True, kw_only=True):
 
     def needs(self) -> tuple[Permission, ...]:
         ref = self.target.ref()
-        found = [*CLUSTER, *rbac(ref.kind.resource, "get", "patch", scope=ref.scope)]
+        found = [*self.target.asking(), *rbac(ref.kind.resource, "get", "patch", scope=ref.scope)]
         if self.target.kind == "Secret":
             kept = keys.kept_in(ref)
             found += rbac("secrets", "get", "delete", scope=kept.scope)
             found += rbac("secrets", "create", scope=ref.namespace)
+        elif self.target.kind != "ConfigMap":
+            found += rbac(ref.kind.resource, "list", "watch", scope=ref.scope)
+            if ref.kind == STATEFUL_SET:  # whose broken pods are ended
+                found += rbac("pods", "delete", "list", scope=ref.namespace)
         return tuple(found)
 
     def plan(self, client: Kubernetes, rng: random.Random) -> Hold:  # noqa: ARG002
         access, ref = client.settle(self.target.access()), self.target.ref()
-        refuse_protected(ref)
         require(client, access, self.needs())
         found = client.get(access, ref)
         more: dict[str, Any] = {"kind": self.target.kind, "set": self.set}
@@ -92,7 +97,8 @@ class ConfigChange(Fault[Kubernetes], frozen=True, kw_only=True):
                 raise Refused(f"{ref.label} is immutable")
             more |= keys.before(client, access, ref, found, self.set, self.remove)
         else:
-            more |= environment.before(found, self.target.container, self.set, self.remove)
+            meant = self.target
+            more |= environment.before(meant.kind, found, meant.container, self.set, self.remove)
         names = [*sorted(self.set), *sorted(self.remove)]
         return Hold(
             fault=self.name,

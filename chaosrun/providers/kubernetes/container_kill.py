@@ -11,7 +11,7 @@ from chaosrun.fault import Evidence, Fault, Hold, Reversal
 from chaosrun.providers.kubernetes import containers
 from chaosrun.providers.kubernetes.access import undo
 from chaosrun.providers.kubernetes.api import Kubernetes
-from chaosrun.providers.kubernetes.pods import Pod, Pods, counted, held
+from chaosrun.providers.kubernetes.pods import Pod, Pods, counted, held, watched
 from chaosrun.providers.kubernetes.require import require
 from chaosrun.rights import Permission
 from chaosrun.targeting import Target
@@ -36,7 +36,7 @@ class ContainerKill(Fault[Kubernetes], frozen=True, kw_only=True):
     container: Annotated[str, Meta(description="Its name", min_length=1)]
 
     def needs(self) -> tuple[Permission, ...]:
-        return self.target.rights(pods=["get", "patch"])
+        return self.target.rights(pods=["get", "patch", "watch"])
 
     def plan(self, client: Kubernetes, rng: random.Random) -> Hold:
         access = client.settle(self.target.access())
@@ -72,9 +72,17 @@ class ContainerKill(Fault[Kubernetes], frozen=True, kw_only=True):
         alive = [t for t in hold.targets if t.id in now and not _died(hold, now[t.id], t)]
         for target in alive:
             containers.stop(hold, client, target)
-        client.until(lambda c: _all_stopped(hold, c, alive), "the container should end")
+        client.until(
+            lambda c: _all_stopped(hold, c, alive),
+            "the container should end",
+            watching=watched(hold),
+        )
         cls.revert(hold, client)
-        client.until(lambda c: cls.took_effect(hold, c).seen, "the container should start again")
+        client.until(
+            lambda c: cls.took_effect(hold, c).seen,
+            "the container should start again",
+            watching=watched(hold),
+        )
 
     @classmethod
     def revert(cls, hold: Hold, client: Kubernetes) -> None:

@@ -38,6 +38,17 @@ def images_of(pod: Pod, names: Iterable[str]) -> dict[str, str]:
         )
     if NONE in images.values():
         raise Refused(f"pod {pod.namespace}/{pod.name} is failing by another run's fault")
+    policy = pod.spec.get("restartPolicy", "Always")
+    if once := sorted(
+        one["name"]
+        for one in pod.spec["containers"]
+        if one["name"] in wanted and one.get("restartPolicy", policy) != "Always"
+    ):
+        raise Refused(
+            f"pod {pod.namespace}/{pod.name} does not start {', '.join(once)} again once it has "
+            f"ended (restartPolicy {policy}), so there is no way back",
+            hint="choose pods whose restartPolicy is Always, or kill the pod as a whole",
+        )
     running = {name for name, one in pod.containers.items() if "running" in one.get("state", {})}
     if idle := sorted(set(wanted) - running):
         raise Refused(
@@ -52,8 +63,12 @@ def stop(hold: Hold, client: Kubernetes, target: Target) -> None:
 
     def edit(found: Object) -> None:
         for container in found["spec"]["containers"]:
-            if container["name"] in target.undo["images"]:
-                container["image"] = NONE
+            before = target.undo["images"].get(container["name"])
+            if before is None:
+                continue
+            if container["image"] != before and not marks.ours(found, hold):
+                raise Refused(f"pod {target.name} has another image than when it was planned")
+            container["image"] = NONE
         marks.put(found, hold)
 
     try:
@@ -63,19 +78,19 @@ def stop(hold: Hold, client: Kubernetes, target: Target) -> None:
 
 
 def start(hold: Hold, client: Kubernetes, target: Target) -> None:
-    """Give the containers their images back; one that somebody else has set stays."""
+    """Give the containers their images back; one that somebody else has set stays.
 
-    def edit(found: Object) -> None:
+    What may be another run's doing, and not ours by our mark, stays too.
+    """
+
+    def put_back(found: Object) -> None:
+        theirs = not marks.ours(found, hold) and marks.anothers(found, hold)
         for container in found["spec"]["containers"]:
             before = target.undo["images"].get(container["name"])
-            if before is not None and container["image"] == NONE:
+            if before is not None and container["image"] == NONE and not theirs:
                 container["image"] = before
-        marks.take(found, hold)
 
-    try:
-        client.change(access_of(hold), ref_of(target), edit, uid=target.id)
-    except NotFound:
-        return
+    marks.give_back_at(hold, client, ref_of(target), target.id, put_back)
 
 
 def stopped(pod: Pod, target: Target) -> bool:
@@ -96,11 +111,14 @@ def without_image(pod: Pod, target: Target) -> bool:
 
 def difference(hold: Hold, pod: Pod, target: Target) -> str:
     """What is not as before, or nothing."""
-    images = {one["name"]: one["image"] for one in pod.spec["containers"]}
-    if NONE in images.values():
-        return f"{pod.name} has no image"
-    if marks.key(hold) in pod.annotations:
+    as_object = {"metadata": {"labels": pod.labels}}
+    if marks.bears(as_object, hold):
         return f"{pod.name} is still marked"
+    images = {one["name"]: one["image"] for one in pod.spec["containers"]}
+    if NONE in images.values():  # by another run's fault it is that run's to end
+        return "" if marks.anothers(as_object, hold) else f"{pod.name} has no image"
+    if pod.ending or pod.over:
+        return ""  # it will not be ready again, and what it needed is put back
     if target.undo["ready"] and not pod.ready:
         return f"{pod.name} is not ready yet"
     return ""

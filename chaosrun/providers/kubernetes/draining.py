@@ -1,20 +1,23 @@
 """Nodes are emptied: cordoned, and their pods made to leave.
 
-Law: pods of the cluster itself, of DaemonSets, and those that chaosrun runs in stay. A pod that
-nothing would bring back refuses the plan.
+Law: pods of DaemonSets stay, and those of the cluster itself unless their namespace is named. A
+node is reserved when these, or chaosrun's own pod, would leave it. A pod that nothing would bring
+back refuses the plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chaosrun.errors import Refused
-from chaosrun.fault import Evidence, Hold
+from msgspec.structs import replace
+
+from chaosrun.fault import Evidence, Fault, Hold
+from chaosrun.providers.kubernetes import reserved
 from chaosrun.providers.kubernetes.access import Access, access_of, rbac
 from chaosrun.providers.kubernetes.api import Kubernetes
-from chaosrun.providers.kubernetes.kinds import POD, WORKLOADS, Ref
-from chaosrun.providers.kubernetes.leaving import leave, why_not
+from chaosrun.providers.kubernetes.kinds import DAEMON_SET, POD, WORKLOADS
+from chaosrun.providers.kubernetes.leaving import How, leave, why_not
 from chaosrun.providers.kubernetes.node_cordon import (
     cordon,
     differences,
@@ -22,63 +25,87 @@ from chaosrun.providers.kubernetes.node_cordon import (
     unschedulable,
 )
 from chaosrun.providers.kubernetes.nodes import held
-from chaosrun.providers.kubernetes.pods import Pod, is_own, owned, pod_of, replaceable, whole
-from chaosrun.providers.kubernetes.workloads import PROTECTED, look
+from chaosrun.providers.kubernetes.owners import losing_all, wholeness
+from chaosrun.providers.kubernetes.pods import Pod, is_own, on_node, pods_on
+from chaosrun.providers.kubernetes.watching import Watched
 from chaosrun.rights import Permission
+from chaosrun.targeting import Target
 
-_NAMED = 5
+_HINT = "choose other nodes, or name the `namespaces` whose pods are to leave"
+
+
+class Emptied(Fault[Kubernetes], frozen=True, kw_only=True):
+    """A fault that empties nodes. A subclass gives the plan, with what `undo_of` found."""
+
+    @classmethod
+    def inject(cls, hold: Hold, client: Kubernetes) -> None:
+        empty(hold, client)
+
+    @classmethod
+    def revert(cls, hold: Hold, client: Kubernetes) -> None:
+        fill(hold, client)
+
+    @classmethod
+    def took_effect(cls, hold: Hold, client: Kubernetes) -> Evidence:
+        return seen_empty(hold, client)
+
+    @classmethod
+    def restored(cls, hold: Hold, client: Kubernetes) -> Evidence:
+        return seen_filled(hold, client)
 
 
 def rights(how: str, namespaces: Sequence[str]) -> tuple[Permission, ...]:
     """What it takes besides changing nodes: in these namespaces, or everywhere."""
     found: list[Permission] = []
-    for scope in sorted(namespaces) or [""]:
-        found += rbac("pods", "list", scope=scope)
+    for scope in _places(namespaces):
+        found += rbac("pods", "list", "watch", scope=scope)
         if how == "evict":
             found += rbac("pods/eviction", "create", scope=scope)
         else:
             found += rbac("pods", "delete", scope=scope)
         found += rbac("replicasets.apps", "list", scope=scope)
         for kind in WORKLOADS.values():
-            found += rbac(kind.resource, "get", scope=scope)
+            if kind is not DAEMON_SET:  # whose pods stay
+                found += rbac(kind.resource, "get", scope=scope)
     return tuple(found)
 
 
 def undo_of(
-    client: Kubernetes, access: Access, nodes: Sequence[str], namespaces: Sequence[str]
+    client: Kubernetes, access: Access, nodes: Sequence[str], namespaces: Sequence[str], how: How
 ) -> dict[str, Any]:
     """What the hold must know: which namespaces, and the workloads that are whole now.
 
-    Raises Refused for pods that nothing would bring back.
+    `own` is the node from which chaosrun's own pod would leave, if one would. Raises Refused for
+    pods that nothing would bring back.
     """
     pods = leaving(client, access, nodes, namespaces)
-    if lost := [f"{pod.namespace}/{pod.name}" for pod in pods if replaceable(pod)]:
-        some = ", ".join(lost[:_NAMED]) + (" and others" if len(lost) > _NAMED else "")
-        raise Refused(
-            f"nothing that we know would bring these pods back: {some}",
-            hint="choose other nodes, or name the `namespaces` whose pods are to leave",
+    owners = losing_all(client, access, pods, _HINT, disrupting=how == "evict")
+    own = next((pod.node for pod in pods if is_own(pod)), "")
+    return {"namespaces": sorted(namespaces), "owners": owners, "pods": len(pods), "own": own}
+
+
+def reserving(targets: Iterable[Target], found: dict[str, Any]) -> tuple[Target, ...]:
+    """The nodes, each with the reason why what `undo_of` found there makes it reserved."""
+    cluster = reserved.why_in(found["namespaces"])
+    return tuple(
+        replace(
+            target,
+            reserved="would lose the pod in which chaosrun runs"
+            if target.name == found["own"]
+            else cluster,
         )
-    owners: list[list[str]] = []
-    for namespace in sorted({pod.namespace for pod in pods}):
-        here = [pod for pod in pods if pod.namespace == namespace]
-        for kind, name in sorted({pod.owner for pod in owned(client, access, namespace, here)}):
-            state = look(client, access, Ref(WORKLOADS[kind], name, namespace))
-            if state is not None and state.whole:
-                owners.append([namespace, kind, name])
-    return {"namespaces": sorted(namespaces), "owners": owners, "pods": len(pods)}
+        for target in targets
+    )
 
 
 def leaving(
     client: Kubernetes, access: Access, nodes: Sequence[str], namespaces: Sequence[str]
 ) -> list[Pod]:
-    """The pods of these nodes that are to leave. Raises Refused if chaosrun's own is there."""
+    """The pods of these nodes that are to leave."""
     found: list[Pod] = []
-    for place in sorted(namespaces) or [""]:
+    for place in _places(namespaces):
         for node in nodes:
-            listed = client.all(access, POD, place, fields=f"spec.nodeName={node}")
-            found += [pod_of(one, {}) for one in listed]
-    if own := [pod.name for pod in found if is_own(pod)]:
-        raise Refused(f"chaosrun runs there itself, in pod {own[0]}", hint="choose other nodes")
+            found += pods_on(client, access, node, place)
     return sorted(
         (
             pod
@@ -86,7 +113,7 @@ def leaving(
             if not pod.mirror
             and not pod.ending
             and pod.owner[0] != "DaemonSet"
-            and pod.namespace not in PROTECTED
+            and (pod.namespace in namespaces or pod.namespace not in reserved.PROTECTED)
             and pod.phase in ("Running", "Pending", "Unknown")
         ),
         key=lambda pod: (pod.namespace, pod.name),
@@ -96,15 +123,25 @@ def leaving(
 def empty(hold: Hold, client: Kubernetes) -> None:
     """Cordon the nodes and make their pods leave; return when no pod is left that may leave."""
     for target in hold.targets:
-        cordon(hold, client, target)
+        cordon(hold, client, target)  # refuses a node that took the name of a planned one
     wanted, access = hold.undo, access_of(hold)
-    pods = [(pod.ref, pod.uid) for pod in _there(hold, client)]
+    there = _there(hold, client)
+    evicted = wanted["how"] == "evict"
+    losing_all(client, access, there, _HINT, disrupting=evicted)  # some may have come since
+    pods = [(pod.ref, pod.uid) for pod in there]
     blocked = leave(client, access, pods, wanted["how"], wanted["grace"], wanted["patience"])
 
-    def gone(looking: Kubernetes) -> bool:
-        return all(pod.name in blocked for pod in _there(hold, looking))
+    told = {pod.uid for pod in there} - set(blocked)  # and not those that come later
 
-    client.until(gone, "the pods should leave")
+    def gone(looking: Kubernetes) -> bool:
+        return not any(pod.uid in told for pod in _there(hold, looking))
+
+    watching = [
+        Watched(access, POD, place, fields=on_node(target.name))
+        for place in _places(wanted["namespaces"])
+        for target in hold.targets
+    ]
+    client.until(gone, "the pods should leave", watching=watching)
 
 
 def fill(hold: Hold, client: Kubernetes) -> None:
@@ -136,12 +173,18 @@ def seen_empty(hold: Hold, client: Kubernetes) -> Evidence:
 def seen_filled(hold: Hold, client: Kubernetes) -> Evidence:
     """Whether the nodes are open as before, and the workloads whole as before."""
     wrong = differences(hold, held(hold, client))
-    owners = [Ref(WORKLOADS[kind], name, place) for place, kind, name in hold.undo["owners"]]
-    good, said, numbers = whole(client, access_of(hold), owners)
+    good, said, numbers = wholeness(hold, client)
     words = "; ".join([*wrong, said] if said else wrong) or "each takes pods again"
     return Evidence(not wrong and good, words, numbers)
 
 
+def _places(namespaces: Sequence[str]) -> list[str]:
+    """Where pods are to leave: the namespaces that were named, or all as one."""
+    return sorted(namespaces) or [""]
+
+
 def _there(hold: Hold, client: Kubernetes) -> list[Pod]:
     names = [target.name for target in hold.targets]
-    return leaving(client, access_of(hold), names, hold.undo["namespaces"])
+    found = leaving(client, access_of(hold), names, hold.undo["namespaces"])
+    opened = any(target.opened for target in hold.targets)
+    return [pod for pod in found if opened or not is_own(pod)]

@@ -51,7 +51,7 @@ def leave(
 ) -> dict[str, str]:
     """Make them leave. What a budget protects is tried again for `patience` seconds.
 
-    What is still there then is returned, by name, with the budget's words.
+    What is still there then is returned, by UID, with the budget's words.
     """
     end, waiting = time.monotonic() + patience, list(pods)
     while True:
@@ -60,13 +60,11 @@ def leave(
             try:
                 _one(client, access, ref, uid, how, grace)
             except Blocked as error:
-                blocked[ref.name] = str(error)
-        waiting = [(ref, uid) for ref, uid in waiting if ref.name in blocked]
-        cancellation = commands.current.get()
-        stopped = cancellation is not None and cancellation.cancelled
-        if not waiting or stopped or time.monotonic() > end:
+                blocked[uid] = str(error)
+        waiting = [(ref, uid) for ref, uid in waiting if uid in blocked]
+        if not waiting or time.monotonic() > end:
             return blocked
-        time.sleep(min(_AGAIN, max(0.0, end - time.monotonic())))
+        commands.pause(min(_AGAIN, max(0.0, end - time.monotonic())))
 
 
 def why_not(client: Kubernetes, access: Access, ref: Ref, uid: str) -> str:

@@ -11,7 +11,7 @@ from chaosrun.providers.kubernetes import marks
 from chaosrun.providers.kubernetes.access import undo
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import Object
-from chaosrun.providers.kubernetes.nodes import Nodes, change, counted, held
+from chaosrun.providers.kubernetes.nodes import Nodes, counted, harm, held, ref_of
 from chaosrun.providers.kubernetes.require import require
 from chaosrun.rights import Permission
 from chaosrun.targeting import Target
@@ -82,21 +82,28 @@ def cordon(hold: Hold, client: Kubernetes, target: Target) -> None:
     """Make it unschedulable."""
 
     def edit(found: Object) -> None:
+        if unschedulable(found) and not target.undo and not marks.ours(found, hold):
+            raise Refused(f"{target.name} was made unschedulable since it was planned")
         found["spec"]["unschedulable"] = True
         marks.put(found, hold)
 
-    change(hold, client, target, edit)
+    harm(hold, client, target, edit)
 
 
 def uncordon(hold: Hold, client: Kubernetes, target: Target) -> None:
     """Take our mark, and with it what we made of its schedulability."""
 
-    def edit(found: Object) -> None:
-        if marks.ours(found, hold) and not target.undo:
+    def put_back(found: Object) -> None:
+        if _is_left(found, hold, target):
             found["spec"].pop("unschedulable", None)
-        marks.take(found, hold)
 
-    change(hold, client, target, edit)
+    marks.give_back_at(hold, client, ref_of(target), target.id, put_back)
+
+
+def _is_left(found: Object, hold: Hold, target: Target) -> bool:
+    """Whether it is unschedulable by our doing."""
+    by_us = marks.by_us(found, hold, "spec", "unschedulable")
+    return unschedulable(found) and not target.undo and by_us
 
 
 def differences(hold: Hold, now: dict[str, Object]) -> list[str]:
@@ -104,8 +111,8 @@ def differences(hold: Hold, now: dict[str, Object]) -> list[str]:
     wrong = []
     for target in hold.targets:
         if (found := now.get(target.id)) is not None:
-            if marks.ours(found, hold):
+            if marks.bears(found, hold):
                 wrong.append(f"{target.name} is still marked")
-            elif unschedulable(found) and not target.undo:
+            elif _is_left(found, hold, target):
                 wrong.append(f"{target.name} is still unschedulable")
     return wrong

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from chaosrun.errors import Refused
-from chaosrun.fault import Evidence, Fault, Hold
+from chaosrun.fault import Hold
 from chaosrun.providers.kubernetes import draining
 from chaosrun.providers.kubernetes.access import undo
 from chaosrun.providers.kubernetes.api import Kubernetes
@@ -20,7 +20,7 @@ from chaosrun.rights import Permission
 from chaosrun.units import JSON, Duration
 
 
-class NodeDrain(Fault[Kubernetes], frozen=True, kw_only=True):
+class NodeDrain(draining.Emptied, frozen=True, kw_only=True):
     """Drain nodes: they take no new pods, and those there move elsewhere.
 
     Evictions, the default, honour disruption budgets; what a budget protects is tried again for
@@ -55,10 +55,10 @@ class NodeDrain(Fault[Kubernetes], frozen=True, kw_only=True):
         if closed := [target.name for target in targets if target.undo]:
             raise Refused(f"{', '.join(closed)}: unschedulable already")
         names = [target.name for target in targets]
-        found = draining.undo_of(client, access, names, self.namespaces)
+        found = draining.undo_of(client, access, names, self.namespaces, self.how)
         return Hold(
             fault=self.name,
-            targets=targets,
+            targets=draining.reserving(targets, found),
             population=len(population),
             populations=counted(population),
             effect=f"{found['pods']} pods leave them, and no new ones come",
@@ -73,19 +73,3 @@ class NodeDrain(Fault[Kubernetes], frozen=True, kw_only=True):
             mechanism=f"cordon, then {self.how}",
             used=self.needs(),
         )
-
-    @classmethod
-    def inject(cls, hold: Hold, client: Kubernetes) -> None:
-        draining.empty(hold, client)
-
-    @classmethod
-    def revert(cls, hold: Hold, client: Kubernetes) -> None:
-        draining.fill(hold, client)
-
-    @classmethod
-    def took_effect(cls, hold: Hold, client: Kubernetes) -> Evidence:
-        return draining.seen_empty(hold, client)
-
-    @classmethod
-    def restored(cls, hold: Hold, client: Kubernetes) -> Evidence:
-        return draining.seen_filled(hold, client)

@@ -9,21 +9,25 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold
-from chaosrun.providers.kubernetes import marks
+from chaosrun.providers.kubernetes import marks, repelling
 from chaosrun.providers.kubernetes.access import undo
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import Object
-from chaosrun.providers.kubernetes.nodes import Nodes, change, counted, held
+from chaosrun.providers.kubernetes.nodes import Nodes, counted, harm, held, ref_of
+from chaosrun.providers.kubernetes.owners import wholeness
 from chaosrun.providers.kubernetes.require import require
 from chaosrun.rights import Permission
 from chaosrun.units import JSON
+
+_OWN = "chaosrun.dev/"
 
 
 class NodeTaint(Fault[Kubernetes], frozen=True, kw_only=True):
     """Put a taint on nodes; afterwards exactly that one is taken away.
 
-    `NoExecute` also makes pods leave that do not tolerate it, past disruption budgets, those of
-    the cluster's own namespaces included: mind what runs there.
+    `NoExecute` also makes pods of all namespaces leave that do not tolerate it, past disruption
+    budgets. A pod that nothing would bring back refuses the plan, and a node is reserved from
+    which pods of kube-system would leave.
     """
 
     name: ClassVar[str] = "kubernetes.node-taint"
@@ -41,18 +45,26 @@ class NodeTaint(Fault[Kubernetes], frozen=True, kw_only=True):
     ] = "NoSchedule"
 
     def needs(self) -> tuple[Permission, ...]:
-        return self.target.rights("get", "patch")
+        nodes = self.target.rights("get", "patch")
+        return (*nodes, *repelling.rights()) if self.effect == "NoExecute" else nodes
 
     def plan(self, client: Kubernetes, rng: random.Random) -> Hold:
         access = client.settle(self.target.access())
         require(client, access, self.needs())
-        targets, population = self.target.picked(client, access, rng, self._taken)
+        taint = {"key": self.key, "value": self.value, "effect": self.effect}
+        taint = {name: value for name, value in taint.items() if value}
+
+        def taken(found: Object) -> bool:
+            return _taken(found, taint)
+
+        targets, population = self.target.picked(client, access, rng, taken)
         if tainted := [target.name for target in targets if target.undo]:
             raise Refused(
                 f"{', '.join(tainted)}: there is a taint {self.key}:{self.effect} already"
             )
-        taint = {"key": self.key, "value": self.value, "effect": self.effect}
-        taint = {name: value for name, value in taint.items() if value}
+        more: dict[str, Any] = {}
+        if self.effect == "NoExecute":
+            targets, more = repelling.reserving(client, access, targets, taint)
         return Hold(
             fault=self.name,
             targets=targets,
@@ -63,62 +75,85 @@ class NodeTaint(Fault[Kubernetes], frozen=True, kw_only=True):
                 "PreferNoSchedule": "they take new pods that do not tolerate it only at need",
                 "NoExecute": "pods that do not tolerate it leave them",
             }[self.effect],
-            undo=undo(access, taint=taint),
+            undo=undo(access, taint=taint, **more),
             way_back=f"chaosrun takes the taint {self.key}:{self.effect} away",
             mechanism="spec.taints",
             used=self.needs(),
         )
-
-    def _taken(self, found: Object) -> bool:
-        """Whether a taint of this key and effect is there already, which make its identity."""
-        identity = (self.key, self.effect)
-        return any((one["key"], one["effect"]) == identity for one in _taints(found))
 
     @classmethod
     def inject(cls, hold: Hold, client: Kubernetes) -> None:
         taint = hold.undo["taint"]
 
         def edit(found: Object) -> None:
+            if _taken(found, taint) and not marks.ours(found, hold):
+                raise Refused(f"{found['metadata']['name']} got such a taint since it was planned")
             if not _has(found, taint):
                 found["spec"]["taints"] = [*_taints(found), taint]
             marks.put(found, hold)
 
         for target in hold.targets:
-            change(hold, client, target, edit)
+            harm(hold, client, target, edit)
 
     @classmethod
     def revert(cls, hold: Hold, client: Kubernetes) -> None:
         taint = hold.undo["taint"]
 
-        def edit(found: Object) -> None:
-            if marks.ours(found, hold):
+        def put_back(found: Object) -> None:
+            if _is_left(hold, found):
                 left = [one for one in _taints(found) if not _same(one, taint)]
                 found["spec"]["taints"] = left or None
-            marks.take(found, hold)
 
         for target in hold.targets:
-            change(hold, client, target, edit)
+            marks.give_back_at(hold, client, ref_of(target), target.id, put_back)
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Kubernetes) -> Evidence:
         now, taint = held(hold, client), hold.undo["taint"]
         on = [t.name for t in hold.targets if t.id in now and _has(now[t.id], taint)]
-        return Evidence(len(on) == len(hold.targets), f"{len(on)} of {len(hold.targets)} have it")
+        said = f"{len(on)} of {len(hold.targets)} have it"
+        if "going" in hold.undo and repelling.none_left(hold, client):
+            count = len(hold.undo["going"])
+            return Evidence(False, f"{said}; none of the {count} pods that it repels has left")
+        return Evidence(len(on) == len(hold.targets), said)
 
     @classmethod
     def restored(cls, hold: Hold, client: Kubernetes) -> Evidence:
-        now, taint = held(hold, client), hold.undo["taint"]
+        now = held(hold, client)
         wrong = [
             target.name
             for target in hold.targets
             if target.id in now
-            and (_has(now[target.id], taint) or marks.ours(now[target.id], hold))
+            and (_is_left(hold, now[target.id]) or marks.bears(now[target.id], hold))
         ]
-        return Evidence(not wrong, f"still tainted: {', '.join(wrong)}" if wrong else "none has it")
+        if wrong or "owners" not in hold.undo:
+            said = f"still tainted: {', '.join(wrong)}" if wrong else "none has it"
+            return Evidence(not wrong, said)
+        here = [found["metadata"]["name"] for found in now.values()]
+        if lacks := repelling.lacking(hold, client, here):
+            return Evidence(False, f"none has it; {lacks}")
+        good, said, numbers = wholeness(hold, client)
+        return Evidence(good, f"none has it; {said}", numbers)
+
+
+def _is_left(hold: Hold, found: Object) -> bool:
+    """Whether it has the taint by our doing.
+
+    A key of chaosrun's own is a run's, whoever wrote the list last; this one's, if no other's.
+    """
+    taint = hold.undo["taint"]
+    own = taint["key"].startswith(_OWN) and not marks.anothers(found, hold)
+    return _has(found, taint) and (own or marks.by_us(found, hold, "spec", "taints"))
 
 
 def _taints(found: Object) -> list[Any]:
     return list(found["spec"].get("taints") or ())
+
+
+def _taken(found: Object, taint: dict[str, Any]) -> bool:
+    """Whether a taint of this key and effect is there already, which make its identity."""
+    identity = (taint["key"], taint["effect"])
+    return any((one["key"], one["effect"]) == identity for one in _taints(found))
 
 
 def _same(one: dict[str, Any], taint: dict[str, Any]) -> bool:

@@ -6,7 +6,6 @@ itself runs, are never selected.
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -15,15 +14,14 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Hold
-from chaosrun.providers.kubernetes.access import CLUSTER, Access, access_of, rbac
+from chaosrun.providers.kubernetes import reserved
+from chaosrun.providers.kubernetes.access import Access, access_of, rbac
 from chaosrun.providers.kubernetes.answers import NotFound
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import NODE, Object, Ref, labels_of, uid_of
 from chaosrun.providers.kubernetes.pods import ZONE
 from chaosrun.rights import Permission
 from chaosrun.targeting import Pick, Target, pick, populations
-
-_CONTROL = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 
 class Selected(Access, frozen=True, kw_only=True):
@@ -35,8 +33,11 @@ class Selected(Access, frozen=True, kw_only=True):
     exclude: Annotated[str, Meta(description="A label selector of those that are left out")] = ""
 
     def rights(self, *verbs: str) -> tuple[Permission, ...]:
-        """What looking for them takes, and these verbs on nodes."""
-        return (*CLUSTER, *rbac("nodes", *dict.fromkeys(("list", *verbs))))
+        """What looking for them takes, and these verbs on nodes: the named ones, if there are."""
+        found = [*self.asking(), *rbac("nodes", "list")]
+        for scope in [f"/{name}" for name in self.names] or [""]:
+            found += rbac("nodes", *verbs, scope=scope)
+        return tuple(found)
 
     def population(self, client: Kubernetes, access: Access) -> list[Object]:
         """All of them, by name, but those that are never a target."""
@@ -48,8 +49,7 @@ class Selected(Access, frozen=True, kw_only=True):
         able = [
             one
             for one in found
-            if not any(label in labels_of(one) for label in _CONTROL)
-            and one["metadata"]["name"] != os.environ.get("NODE_NAME", "")
+            if not reserved.why(Ref(NODE, one["metadata"]["name"]), labels_of(one))
             and uid_of(one) not in left_out
         ]
         return sorted(able, key=lambda one: str(one["metadata"]["name"]))
@@ -113,12 +113,12 @@ def ref_of(target: Target) -> Ref:
     return Ref(NODE, target.name)
 
 
-def change(hold: Hold, client: Kubernetes, target: Target, edit: Callable[[Object], None]) -> None:
-    """Edit a target; a node that is gone needs nothing."""
+def harm(hold: Hold, client: Kubernetes, target: Target, edit: Callable[[Object], None]) -> None:
+    """Edit a target. Raises Refused for one that is gone, also when another took its name."""
     try:
         client.change(access_of(hold), ref_of(target), edit, uid=target.id)
     except NotFound:
-        return
+        raise Refused(f"node {target.name} is gone since it was planned") from None
 
 
 def held(hold: Hold, client: Kubernetes) -> dict[str, Object]:

@@ -11,7 +11,7 @@ from chaosrun.fault import Evidence, Fault, Hold
 from chaosrun.providers.kubernetes import containers
 from chaosrun.providers.kubernetes.access import undo
 from chaosrun.providers.kubernetes.api import Kubernetes
-from chaosrun.providers.kubernetes.pods import Pods, counted, held
+from chaosrun.providers.kubernetes.pods import Pods, counted, held, watched
 from chaosrun.providers.kubernetes.require import require
 from chaosrun.rights import Permission
 from chaosrun.units import JSON
@@ -33,7 +33,7 @@ class PodFailure(Fault[Kubernetes], frozen=True, kw_only=True):
     containers: Annotated[tuple[str, ...], Meta(description="Only these; else all")] = ()
 
     def needs(self) -> tuple[Permission, ...]:
-        return self.target.rights(pods=["get", "patch"])
+        return self.target.rights(pods=["get", "patch", "watch"])
 
     def plan(self, client: Kubernetes, rng: random.Random) -> Hold:
         access = client.settle(self.target.access())
@@ -62,7 +62,11 @@ class PodFailure(Fault[Kubernetes], frozen=True, kw_only=True):
     def inject(cls, hold: Hold, client: Kubernetes) -> None:
         for target in hold.targets:
             containers.stop(hold, client, target)
-        client.until(lambda c: cls.took_effect(hold, c).seen, "their containers should end")
+        client.until(
+            lambda c: cls.took_effect(hold, c).seen,
+            "their containers should end",
+            watching=watched(hold),
+        )
 
     @classmethod
     def revert(cls, hold: Hold, client: Kubernetes) -> None:

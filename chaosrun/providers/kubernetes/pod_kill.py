@@ -10,9 +10,10 @@ from msgspec import Meta
 from chaosrun.fault import Evidence, Fault, Hold, Reversal
 from chaosrun.providers.kubernetes.access import access_of, undo
 from chaosrun.providers.kubernetes.api import Kubernetes
-from chaosrun.providers.kubernetes.kinds import POD, WORKLOADS, Ref
+from chaosrun.providers.kubernetes.kinds import POD, REPLICA_SET, WORKLOADS, Ref
 from chaosrun.providers.kubernetes.leaving import Grace, How, leave, right, seconds_of, why_not
-from chaosrun.providers.kubernetes.pods import Pods, counted, held, replaceable, wholeness
+from chaosrun.providers.kubernetes.owners import losing, replaceable, wholeness
+from chaosrun.providers.kubernetes.pods import Pods, counted, held
 from chaosrun.providers.kubernetes.require import require
 from chaosrun.rights import Permission
 from chaosrun.targeting import Target
@@ -24,7 +25,8 @@ class PodKill(Fault[Kubernetes], frozen=True, kw_only=True):
 
     An eviction, the default, honours PodDisruptionBudgets: what a budget protects stays, and
     the report says which budget it was. Only pods of a workload that would replace them are
-    killed. It has healed when every workload has as many ready pods as it wants.
+    killed, and none of a Job that would fail of it. It has healed when every workload that was
+    whole before has as many ready pods as it wants.
     """
 
     name: ClassVar[str] = "kubernetes.pod-kill"
@@ -48,6 +50,7 @@ class PodKill(Fault[Kubernetes], frozen=True, kw_only=True):
         access = client.settle(self.target.access())
         require(client, access, self.needs())
         picked, population = self.target.picked(client, access, rng, replaceable)
+        owners = losing(client, access, picked, disrupting=self.how == "evict")
         return Hold(
             fault=self.name,
             targets=tuple(sorted((p.target(access) for p in picked), key=lambda t: t.key)),
@@ -56,6 +59,7 @@ class PodKill(Fault[Kubernetes], frozen=True, kw_only=True):
             effect="they are killed, and their workloads replace them",
             undo=undo(
                 access,
+                owners=owners,
                 how=self.how,
                 grace=seconds_of(self.grace_period),
                 patience=self.budget_wait.seconds,
@@ -114,9 +118,9 @@ def workload_reads(target: Pods) -> tuple[Permission, ...]:
     kind, _, name = target.owner.partition("/")
     found: list[Permission] = []
     for namespace in target.everywhere():
-        for each in WORKLOADS.values():
-            if kind in ("", each.kind):
-                found += rbac(
-                    each.resource, "get", scope=f"{namespace}/{name}" if kind else namespace
-                )
+        if kind in WORKLOADS:
+            found += rbac(WORKLOADS[kind].resource, "get", scope=f"{namespace}/{name}")
+        else:  # of a kind that is not ours to know, ReplicaSets bring the pods back
+            for each in (REPLICA_SET,) if kind else WORKLOADS.values():
+                found += rbac(each.resource, "get", scope=namespace)
     return tuple(found)

@@ -1,17 +1,14 @@
 """Pods: which ones a person means, and how they are now.
 
 Law: nothing is selected by omission: a namespace must be given, and some criterion in it.
-Pods that are ending, those of the cluster itself, and the one that runs chaosrun are never
-selected.
+Pods that are ending are never selected, nor the one that runs chaosrun unless it is named; that
+one, and those of the cluster itself, are reserved.
 """
 
 from __future__ import annotations
 
-import os
 import random
-import socket
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -19,7 +16,8 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.fault import Hold
-from chaosrun.providers.kubernetes.access import CLUSTER, Access, access_of, rbac
+from chaosrun.providers.kubernetes import reserved
+from chaosrun.providers.kubernetes.access import Access, access_of, rbac
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import (
     NODE,
@@ -32,16 +30,19 @@ from chaosrun.providers.kubernetes.kinds import (
     labels_of,
     uid_of,
 )
-from chaosrun.providers.kubernetes.workloads import PROTECTED, State, look
+from chaosrun.providers.kubernetes.watching import Watched
 from chaosrun.rights import Permission
 from chaosrun.targeting import Pick, Target, pick, populations
 
 ZONE = "topology.kubernetes.io/zone"
-_IN_A_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class Pod(msgspec.Struct, frozen=True, kw_only=True):
-    """One pod. `owner` is the kind, API version and name of what would replace it."""
+    """One pod.
+
+    `owner` is the kind and name of what it is of, as a person knows it; `keeper` those of what
+    would replace it, if that is one of the kinds that we know.
+    """
 
     name: str
     namespace: str
@@ -57,13 +58,21 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     annotations: dict[str, str]
     owner: tuple[str, str] = ("", "")
     owner_uid: str = ""
+    keeper: tuple[str, str] = ("", "")
     spec: Object = {}
     containers: dict[str, Object] = {}
     """The status of each container."""
+    inits: dict[str, Object] = {}
+    """And of each that starts before them, sidecars among these."""
 
     @property
     def ref(self) -> Ref:
         return Ref(POD, self.name, self.namespace)
+
+    @property
+    def over(self) -> bool:
+        """Whether all its containers have ended for good."""
+        return self.phase in ("Succeeded", "Failed")
 
     def target(self, access: Access, undo: Any = None) -> Target:
         kind, name = self.owner
@@ -74,6 +83,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
             domain=self.zone,
             undo={"owner": [kind, name], **(undo or {})},
             labels=self.labels,
+            reserved=reserved.why(self.ref),
             groups={
                 "account": access.cluster,
                 "namespace": self.namespace,
@@ -118,26 +128,29 @@ class Pods(Access, frozen=True, kw_only=True):
         return sorted({*self.namespaces, *([self.namespace] if self.namespace else [])})
 
     def rights(self, **more: Sequence[str]) -> tuple[Permission, ...]:
-        """What looking for them takes, and `more`: verbs by resource, in each namespace."""
-        found = [*CLUSTER, *rbac("nodes", "list")]
+        """What looking for them takes, and `more`: verbs by resource, on each of them."""
+        found = [*self.asking(), *rbac("nodes", "list")]
         for namespace in self.everywhere():
             found += rbac("pods", "list", scope=namespace)
-            found += rbac("replicasets.apps", "list", scope=namespace)
-            for resource, verbs in more.items():
-                found += rbac(resource.replace("_", "/"), *verbs, scope=namespace)
+            if self._may_be_of_deployments():
+                found += rbac("replicasets.apps", "list", scope=namespace)
+            for scope in self.scopes(namespace):
+                for resource, verbs in more.items():
+                    found += rbac(resource.replace("_", "/"), *verbs, scope=scope)
         return tuple(dict.fromkeys(found))
 
+    def scopes(self, namespace: str) -> list[str]:
+        """The scopes of rights on them: the pods themselves, where they are named."""
+        return [f"{namespace}/{name}" for name in self.names] or [namespace]
+
+    def _may_be_of_deployments(self) -> bool:
+        """Whether ReplicaSets matter, which tell the Deployment of a pod."""
+        return self.owner.partition("/")[0] not in ("StatefulSet", "DaemonSet", "Job")
+
     def population(self, client: Kubernetes, access: Access) -> list[Pod]:
-        """All of them, sorted by namespace and name. Raises Refused for protected ones."""
-        if protected := sorted(set(self.everywhere()) & set(PROTECTED)):
-            raise Refused(
-                f"{', '.join(protected)} belongs to the cluster itself, which is never a target",
-                hint="choose another namespace",
-            )
+        """All of them, sorted by namespace and name."""
         fields = ",".join(
-            part
-            for part in (self.fields, f"spec.nodeName={self.node}" if self.node else "")
-            if part
+            part for part in (self.fields, on_node(self.node) if self.node else "") if part
         )
         zones = zones_of(client, access)
         found = [
@@ -155,7 +168,9 @@ class Pods(Access, frozen=True, kw_only=True):
         if self.exclude:
             excluded = client.all(access, POD, namespace, labels=self.exclude, metadata=True)
             left_out = {uid_of(one) for one in excluded}
-        found = owned(client, access, namespace, [pod_of(one, zones) for one in listed])
+        found = [pod_of(one, zones) for one in listed]
+        if self._may_be_of_deployments():
+            found = owned(client, access, namespace, found)
         return [pod for pod in found if pod.uid not in left_out and self._meant(pod)]
 
     def _meant(self, pod: Pod) -> bool:
@@ -163,7 +178,7 @@ class Pods(Access, frozen=True, kw_only=True):
             not pod.ending
             and not pod.mirror
             and pod.phase in ("Running", "Pending")
-            and not is_own(pod)
+            and (pod.name in self.names or not is_own(pod))
             and self.zone in ("", pod.zone)
             and self.owner in ("", "/".join(pod.owner))
             and (not self.names or pod.name in self.names)
@@ -198,17 +213,29 @@ def zones_of(client: Kubernetes, access: Access) -> dict[str, str]:
     return {one["metadata"]["name"]: labels_of(one).get(ZONE, "") for one in nodes}
 
 
+def on_node(node: str) -> str:
+    """The field selector of a node's pods."""
+    return f"spec.nodeName={node}"
+
+
+def pods_on(client: Kubernetes, access: Access, node: str, namespace: str = "") -> list[Pod]:
+    """The pods of a node, of that namespace or of all; their zones are not looked up."""
+    return [pod_of(one, {}) for one in client.all(access, POD, namespace, fields=on_node(node))]
+
+
 def owned(client: Kubernetes, access: Access, namespace: str, pods: Sequence[Pod]) -> list[Pod]:
-    """The same pods, with the Deployment as the owner where it owns their ReplicaSet."""
-    if not any(pod.owner[0] == "ReplicaSet" for pod in pods):
+    """The same pods, with what owns their ReplicaSet as the owner, where something does.
+
+    It is the keeper, too, if it is a Deployment; what else there may be, we do not know, and a
+    ReplicaSet replaces its pods itself.
+    """
+    if not any(pod.keeper[0] == "ReplicaSet" for pod in pods):
         return list(pods)
-    above = {
-        one["metadata"]["name"]: _owner(one)[0]
-        for one in client.all(access, REPLICA_SET, namespace, metadata=True)
-    }
+    sets = client.all(access, REPLICA_SET, namespace, metadata=True)
+    above = {one["metadata"]["name"]: _controller(one) for one in sets}
     return [
-        msgspec.structs.replace(pod, owner=over)
-        if pod.owner[0] == "ReplicaSet" and (over := above.get(pod.owner[1], ("", "")))[0]
+        msgspec.structs.replace(pod, owner=_name(over), keeper=_keeper(over) or pod.keeper)
+        if pod.keeper[0] == "ReplicaSet" and (over := above.get(pod.keeper[1]))
         else pod
         for pod in pods
     ]
@@ -219,7 +246,11 @@ def pod_of(found: Object, zones: dict[str, str]) -> Pod:
     status, spec = found.get("status", {}), found.get("spec", {})
     conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
     containers = {one["name"]: one for one in status.get("containerStatuses") or ()}
-    owner, owner_uid = _owner(found)
+    inits = {one["name"]: one for one in status.get("initContainerStatuses") or ()}
+    before = spec.get("initContainers") or ()
+    sidecars = [one["name"] for one in before if one.get("restartPolicy") == "Always"]
+    counted = [*containers.values(), *(inits[name] for name in sidecars if name in inits)]
+    controller = _controller(found)
     return Pod(
         name=found["metadata"]["name"],
         namespace=found["metadata"]["namespace"],
@@ -229,40 +260,38 @@ def pod_of(found: Object, zones: dict[str, str]) -> Pod:
         phase=status.get("phase", "Unknown"),
         ready=conditions.get("Ready") == "True",
         ending="deletionTimestamp" in found["metadata"],
-        restarts=sum(one.get("restartCount", 0) for one in containers.values()),
+        restarts=sum(one.get("restartCount", 0) for one in counted),
         mirror="kubernetes.io/config.mirror" in annotations_of(found),
         labels=labels_of(found),
         annotations=annotations_of(found),
-        owner=owner,
-        owner_uid=owner_uid,
+        owner=_name(controller) if controller else ("", ""),
+        owner_uid=controller["uid"] if controller else "",
+        keeper=(_keeper(controller) if controller else None) or ("", ""),
         spec=spec,
         containers=containers,
+        inits=inits,
     )
 
 
-def _owner(found: Object) -> tuple[tuple[str, str], str]:
-    for one in found["metadata"].get("ownerReferences") or ():
-        if one.get("controller"):
-            return (one["kind"], one["name"]), one["uid"]
-    return ("", ""), ""
+def _controller(found: Object) -> Object | None:
+    """The reference to what controls an object."""
+    references = found["metadata"].get("ownerReferences") or ()
+    return next((one for one in references if one.get("controller")), None)
+
+
+def _name(controller: Object) -> tuple[str, str]:
+    return controller["kind"], controller["name"]
+
+
+def _keeper(controller: Object) -> tuple[str, str] | None:
+    """The same, if it is of a kind that we know to replace pods: by its name and API group."""
+    kind, group = WORKLOADS.get(controller["kind"]), controller["apiVersion"].rpartition("/")[0]
+    return _name(controller) if kind is not None and kind.group == group else None
 
 
 def is_own(pod: Pod) -> bool:
     """Whether that is the pod in which chaosrun runs."""
-    try:
-        namespace = _IN_A_POD.read_text().strip()
-    except OSError:
-        return False
-    return (pod.namespace, pod.name) == (namespace, os.environ.get("POD_NAME") or _hostname())
-
-
-def _hostname() -> str:
-    return socket.gethostname()
-
-
-def replaceable(pod: Pod) -> str:
-    """Why nothing would replace it, or nothing."""
-    return "" if pod.owner[0] in WORKLOADS else "nothing that we know would replace it"
+    return (pod.namespace, pod.name) == reserved.own_pod()
 
 
 def held(hold: Hold, client: Kubernetes) -> list[Pod]:
@@ -277,30 +306,8 @@ def held(hold: Hold, client: Kubernetes) -> list[Pod]:
     ]
 
 
-def owners_of(hold: Hold) -> list[Ref]:
-    """The workloads of the hold's targets."""
-    found = {
-        (target.name.partition("/")[0], *target.undo["owner"])
-        for target in hold.targets
-        if target.undo["owner"][0] in WORKLOADS
-    }
-    return [Ref(WORKLOADS[kind], name, place) for place, kind, name in sorted(found)]
-
-
-def wholeness(hold: Hold, client: Kubernetes) -> tuple[bool, str, dict[str, Any]]:
-    """Whether every workload of the targets is whole; in words, and in numbers."""
-    return whole(client, access_of(hold), owners_of(hold))
-
-
-def whole(
-    client: Kubernetes, access: Access, owners: Iterable[Ref]
-) -> tuple[bool, str, dict[str, Any]]:
-    """Whether all these workloads are whole; in words, and in numbers."""
-    states: list[tuple[Ref, State | None]] = [(ref, look(client, access, ref)) for ref in owners]
-    words = [f"{ref.label}: {state.said if state else 'is gone'}" for ref, state in states]
-    numbers = {
-        "ready": sum(state.ready for _, state in states if state),
-        "desired": sum(state.desired for _, state in states if state),
-    }
-    good = all(state is not None and state.whole for _, state in states)
-    return good, "; ".join(words), numbers
+def watched(hold: Hold) -> list[Watched]:
+    """What `held` looks at, for `Kubernetes.until`."""
+    access, uids = access_of(hold), {target.id for target in hold.targets}
+    places = sorted({target.name.partition("/")[0] for target in hold.targets})
+    return [Watched(access, POD, place, keep=lambda pod: uid_of(pod) in uids) for place in places]

@@ -11,11 +11,11 @@ from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold
 from chaosrun.providers.kubernetes import marks
 from chaosrun.providers.kubernetes.access import access_of, undo
-from chaosrun.providers.kubernetes.answers import NotFound
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import WORKLOADS, Object, Ref
 from chaosrun.providers.kubernetes.require import require
-from chaosrun.providers.kubernetes.workloads import Named, refuse_protected, state_of, target_of
+from chaosrun.providers.kubernetes.watching import single
+from chaosrun.providers.kubernetes.workloads import Named, refuse_claims, state_of, target_of
 from chaosrun.rights import Permission
 from chaosrun.units import JSON
 
@@ -31,7 +31,8 @@ class Scalable(Named, frozen=True, kw_only=True):
 class Scale(Fault[Kubernetes], frozen=True, kw_only=True):
     """Give a workload another number of replicas; afterwards it has its own number again.
 
-    An autoscaler or a GitOps controller may set it back at once: the report then says that the
+    A StatefulSet is refused that would lose volumes, or keep more of them than before. An
+    autoscaler or a GitOps controller may set it back at once: the report then says that the
     change did not stay.
     """
 
@@ -45,56 +46,64 @@ class Scale(Fault[Kubernetes], frozen=True, kw_only=True):
     replicas: Annotated[int, Meta(ge=0, le=10_000, description="How many replicas it is to have")]
 
     def needs(self) -> tuple[Permission, ...]:
-        return self.target.rights("get", "patch")
+        return self.target.rights("get", "list", "patch", "watch")
 
     def plan(self, client: Kubernetes, rng: random.Random) -> Hold:  # noqa: ARG002
         access, ref = client.settle(self.target.access()), self.target.ref()
-        refuse_protected(ref)
         require(client, access, self.needs())
         found = client.get(access, ref)
-        now = int(found["spec"].get("replicas", 1))
+        marks.refuse_held(found, ref.label, self.name, marks.OBJECT)
+        now = _replicas(found)
         if now == self.replicas:
             raise Refused(f"{ref.label} has {now} replicas already")
+        refuse_claims(ref.label, found["spec"], {**found["spec"], "replicas": self.replicas})
         return Hold(
             fault=self.name,
             targets=(target_of(ref, found, access, {"replicas": now}),),
             population=1,
             effect=f"{ref.label} has {self.replicas} replicas in place of {now}",
-            undo=undo(access, kind=self.target.kind, wanted=self.replicas),
+            undo=undo(
+                access, kind=self.target.kind, wanted=self.replicas,
+                whole=state_of(self.target.kind, found).whole,
+            ),
             way_back=f"chaosrun sets {now} replicas again",
             mechanism="spec.replicas",
             used=self.needs(),
-        )
+        )  # fmt: skip
 
     @classmethod
     def inject(cls, hold: Hold, client: Kubernetes) -> None:
         def edit(found: Object) -> None:
+            now, before = _replicas(found), hold.targets[0].undo["replicas"]
+            if now != before and not marks.ours(found, hold):
+                raise Refused(f"it has {now} replicas, and had {before} when it was planned")
+            if not marks.ours(found, hold):  # its policy may be another one than when planned
+                after = {**found["spec"], "replicas": hold.undo["wanted"]}
+                refuse_claims(_ref(hold).label, found["spec"], after)
             found["spec"]["replicas"] = hold.undo["wanted"]
             marks.put(found, hold)
 
         client.change(access_of(hold), _ref(hold), edit, uid=hold.targets[0].id)
         client.until(
-            lambda c: _arrived(hold, c), "it should have as many replicas as were asked for"
+            lambda c: _arrived(hold, c),
+            "it should have as many replicas as were asked for",
+            watching=[single(access_of(hold), _ref(hold))],
         )
 
     @classmethod
     def revert(cls, hold: Hold, client: Kubernetes) -> None:
-        def edit(found: Object) -> None:
-            if marks.ours(found, hold) and found["spec"].get("replicas") == hold.undo["wanted"]:
+        def put_back(found: Object) -> None:
+            if _is_left(hold, found):
                 found["spec"]["replicas"] = hold.targets[0].undo["replicas"]
-            marks.take(found, hold)
 
-        try:
-            client.change(access_of(hold), _ref(hold), edit, uid=hold.targets[0].id)
-        except NotFound:
-            return
+        marks.give_back(hold, client, _ref(hold), put_back)
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Kubernetes) -> Evidence:
         found = client.find(access_of(hold), _ref(hold), hold.targets[0].id)
         if found is None:
             return Evidence(False, f"{_ref(hold).label} is gone")
-        now, wanted = found["spec"].get("replicas", 1), hold.undo["wanted"]
+        now, wanted = _replicas(found), hold.undo["wanted"]
         state = state_of(hold.undo["kind"], found)
         if now != wanted:
             set_back = ": somebody set it back" if marks.ours(found, hold) else ""
@@ -104,15 +113,16 @@ class Scale(Fault[Kubernetes], frozen=True, kw_only=True):
 
     @classmethod
     def restored(cls, hold: Hold, client: Kubernetes) -> Evidence:
-        found = client.find(access_of(hold), _ref(hold), hold.targets[0].id)
+        found = marks.here(hold, client, _ref(hold))
         if found is None:
             return Evidence(True, f"{_ref(hold).label} was deleted meanwhile")
-        if marks.ours(found, hold):
-            return Evidence(False, "it is still marked")
-        now, before = found["spec"].get("replicas", 1), hold.targets[0].undo["replicas"]
+        if marks.bears(found, hold) or _is_left(hold, found):
+            return Evidence(False, "it is still marked, or has the replicas that were asked for")
+        now, before = _replicas(found), hold.targets[0].undo["replicas"]
         state = state_of(hold.undo["kind"], found)
         other = f"; somebody else set {now} replicas, {before} before" if now != before else ""
-        return Evidence(state.whole, state.said + other)
+        good = state.whole or (not hold.undo["whole"] and state.settled and state.extra <= 0)
+        return Evidence(good, state.said + other)
 
 
 def _ref(hold: Hold) -> Ref:
@@ -120,10 +130,20 @@ def _ref(hold: Hold) -> Ref:
     return Ref(WORKLOADS[hold.undo["kind"]], name, namespace)
 
 
+def _replicas(found: Object) -> int:
+    return int(found["spec"].get("replicas", 1))
+
+
+def _is_left(hold: Hold, found: Object) -> bool:
+    """Whether it has the replicas that were asked for, and we gave it them."""
+    asked = _replicas(found) == hold.undo["wanted"]
+    return asked and marks.by_us(found, hold, "spec", "replicas")
+
+
 def _arrived(hold: Hold, client: Kubernetes) -> bool:
     """Whether the wish was carried out, or somebody set it back, which the look will tell."""
     found = client.find(access_of(hold), _ref(hold), hold.targets[0].id)
-    if found is None or found["spec"].get("replicas", 1) != hold.undo["wanted"]:
+    if found is None or _replicas(found) != hold.undo["wanted"]:
         return True
     status = found.get("status", {})
     settled = status.get("observedGeneration", 0) >= found["metadata"]["generation"]

@@ -11,8 +11,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from chaosrun.providers.kubernetes.access import CLUSTER, Access, rbac
+from chaosrun.errors import Refused
+from chaosrun.providers.kubernetes import reserved
+from chaosrun.providers.kubernetes.access import Access, rbac
 from chaosrun.providers.kubernetes.api import Kubernetes
+from chaosrun.providers.kubernetes.jobs import wants
 from chaosrun.providers.kubernetes.kinds import WORKLOADS, Object, Ref, labels_of, uid_of
 from chaosrun.rights import Permission
 from chaosrun.targeting import Target
@@ -26,6 +29,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     desired: int
     ready: int
     updated: int
+    extra: int
+    """How many it has that it does not want."""
     settled: bool
     """Whether its controller has seen the newest wish."""
     whole: bool
@@ -33,6 +38,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def said(self) -> str:
         words = f"{self.ready} of {self.desired} ready"
+        if self.extra > 0:
+            words += f", {self.extra} more that are to go"
         if self.updated < self.desired:
             words += f", {self.updated} of the newest revision"
         return words if self.settled else f"{words}, and its controller has not seen the change"
@@ -51,7 +58,7 @@ class Named(Access, frozen=True, kw_only=True):
     def rights(self, *verbs: str) -> tuple[Permission, ...]:
         """These verbs on exactly this workload, and the cluster's name."""
         ref = self.ref()
-        return (*CLUSTER, *rbac(ref.kind.resource, *verbs, scope=ref.scope))
+        return (*self.asking(), *rbac(ref.kind.resource, *verbs, scope=ref.scope))
 
 
 def target_of(ref: Ref, found: Object, access: Access, undo: Any = None) -> Target:
@@ -62,6 +69,7 @@ def target_of(ref: Ref, found: Object, access: Access, undo: Any = None) -> Targ
         name=f"{ref.namespace}/{ref.name}",
         undo=undo,
         labels=labels_of(found),
+        reserved=reserved.why(ref),
         groups={
             "account": access.cluster,
             "namespace": ref.namespace,
@@ -72,19 +80,40 @@ def target_of(ref: Ref, found: Object, access: Access, undo: Any = None) -> Targ
     )
 
 
-def refuse_protected(ref: Ref) -> None:
-    """Raise Refused for what belongs to the cluster itself."""
-    from chaosrun.errors import Refused
+def not_rolling(kind: str, found: Object) -> str:
+    """Why a change of the pod template would not reach its pods, or not all; or nothing."""
+    spec = found["spec"]
+    strategy = spec.get("updateStrategy") or {}
+    if spec.get("paused"):
+        return f"the {kind} is paused"
+    if strategy.get("type") == "OnDelete":
+        return f"the {kind} replaces pods only when they are deleted (OnDelete)"
+    if partition := (strategy.get("rollingUpdate") or {}).get("partition"):
+        return f"the {kind} keeps its pods below number {partition} as they are (partition)"
+    return ""
 
-    if ref.namespace in PROTECTED:
+
+def refuse_claims(label: str, before: Object, after: Object) -> None:
+    """Raise Refused where a StatefulSet would lose or keep volumes by its change to that spec.
+
+    Which it does is its `persistentVolumeClaimRetentionPolicy`, the one before or the one after;
+    claims are kept if it has none.
+    """
+    if not before.get("volumeClaimTemplates"):
+        return
+    now, replicas = (int(spec.get("replicas", 1)) for spec in (before, after))
+    policies = [spec.get("persistentVolumeClaimRetentionPolicy") or {} for spec in (before, after)]
+    deletes = [policy.get("whenScaled", "Retain") == "Delete" for policy in policies]
+    if replicas < now and any(deletes):
         raise Refused(
-            f"{ref.label} belongs to the cluster itself, which is never a target",
-            hint="choose another namespace",
+            f"{label} would delete the volumes of the pods that it loses, for good",
+            hint="it has persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}",
         )
-
-
-PROTECTED = ("kube-system",)
-"""Namespaces that are never touched."""
+    if replicas > now and not all(deletes):
+        raise Refused(
+            f"{label} would keep the volumes of the pods that it gets, for good",
+            hint="it has no persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}",
+        )
 
 
 def look(client: Kubernetes, access: Access, ref: Ref) -> State | None:
@@ -105,19 +134,20 @@ def state_of(kind: str, found: Object) -> State:
             ready = status.get("numberReady", 0)
             updated = status.get("updatedNumberScheduled", 0)
         case "Job":
-            done, settled = status.get("succeeded", 0), True
-            desired = max(0, min(spec.get("parallelism", 1), spec.get("completions", 1) - done))
+            desired, settled = wants(found), True
             ready, updated = status.get("ready", 0), desired
         case "ReplicaSet":
             desired, ready = spec.get("replicas", 1), status.get("readyReplicas", 0)
-            updated = desired
+            updated, extra = desired, status.get("replicas", 0) - desired
         case "StatefulSet":
             desired, ready = spec.get("replicas", 1), status.get("readyReplicas", 0)
-            newest = status.get("updateRevision", "") == status.get("currentRevision", "")
-            updated = desired if newest else status.get("updatedReplicas", 0)
+            updated = status.get("updatedReplicas", 0)  # those that end are not among them
+            extra = status.get("replicas", 0) - desired
         case _:
             desired, ready = spec.get("replicas", 1), status.get("readyReplicas", 0)
             updated = status.get("updatedReplicas", 0)
-            extra = status.get("replicas", 0) - updated
+            extra = status.get("replicas", 0) - min(updated, desired)
     whole = settled and ready >= desired and updated >= desired and extra <= 0
-    return State(desired=desired, ready=ready, updated=updated, settled=settled, whole=whole)
+    return State(
+        desired=desired, ready=ready, updated=updated, extra=extra, settled=settled, whole=whole
+    )

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from chaosrun.errors import Refused
-from chaosrun.fault import Evidence, Fault, Hold
+from chaosrun.fault import Hold
 from chaosrun.providers.kubernetes import draining
 from chaosrun.providers.kubernetes.access import undo
 from chaosrun.providers.kubernetes.api import Kubernetes
@@ -32,7 +32,7 @@ class Zone(Selected, frozen=True, kw_only=True):
             raise ValueError("a zone is lost as a whole: `names` cannot be given")
 
 
-class ZoneOutage(Fault[Kubernetes], frozen=True, kw_only=True):
+class ZoneOutage(draining.Emptied, frozen=True, kw_only=True):
     """Take a zone away: its nodes close, and their pods end at once, past disruption budgets.
 
     A zone does not ask before it fails. Pods of DaemonSets and of kube-system stay, and
@@ -78,10 +78,10 @@ class ZoneOutage(Fault[Kubernetes], frozen=True, kw_only=True):
                 hint=f"there are {', '.join(zones)}" if zones else f"nodes have no label {ZONE}",
             )
         names = [target.name for target in targets]
-        found = draining.undo_of(client, access, names, self.namespaces)
+        found = draining.undo_of(client, access, names, self.namespaces, self.how)
         return Hold(
             fault=self.name,
-            targets=tuple(targets),
+            targets=draining.reserving(targets, found),
             population=len(population),
             populations=counted([target_of(one, access) for one in population]),
             effect=f"{self.target.zone} is lost, with {found['pods']} pods",
@@ -90,19 +90,3 @@ class ZoneOutage(Fault[Kubernetes], frozen=True, kw_only=True):
             mechanism="all its nodes cordoned, their pods deleted",
             used=self.needs(),
         )
-
-    @classmethod
-    def inject(cls, hold: Hold, client: Kubernetes) -> None:
-        draining.empty(hold, client)
-
-    @classmethod
-    def revert(cls, hold: Hold, client: Kubernetes) -> None:
-        draining.fill(hold, client)
-
-    @classmethod
-    def took_effect(cls, hold: Hold, client: Kubernetes) -> Evidence:
-        return draining.seen_empty(hold, client)
-
-    @classmethod
-    def restored(cls, hold: Hold, client: Kubernetes) -> Evidence:
-        return draining.seen_filled(hold, client)
