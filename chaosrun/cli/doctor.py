@@ -34,13 +34,51 @@ class Finding(msgspec.Struct, frozen=True):
     examples="""
     chaosrun doctor
     chaosrun doctor --output json | jq '.[] | select(.state != "ok")'
+    chaosrun doctor --kubernetes            what the nodes' kernels have; it asks first
     """,
 )
+@click.option(
+    "--kubernetes",
+    is_flag=True,
+    help="Look at the kernels of the nodes of the current context's cluster.",
+)
+@click.option(
+    "--namespace",
+    default="",
+    metavar="NAME",
+    help="With --kubernetes: where the pods that look live, else $CHAOSRUN_AGENT_NAMESPACE, else"
+    " default.",
+)
+@click.option(
+    "--image", default="", metavar="NAME",
+    help="With --kubernetes: an image of chaosrun, else $CHAOSRUN_AGENT_IMAGE.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="With --kubernetes: do not ask.")
 @make.output_option()
 @make.journal_option
 @click.pass_obj
-def command(console: Console, output: str, journal_url: str | None) -> int:
-    """Say what works here and what to install. Exit code 1 when something must be fixed."""
+def command(
+    console: Console,
+    kubernetes: bool,
+    namespace: str,
+    image: str,
+    yes: bool,
+    output: str,
+    journal_url: str | None,
+) -> int:
+    """Say what works here and what to install. Exit code 1 when something must be fixed.
+
+    With --kubernetes: what the kernels of a cluster's nodes can do to packets, so that plans of
+    faults in pods name the mechanism. It runs one privileged pod on each node for some seconds,
+    which tries that in a network namespace made for it, and notes what it saw on the node, as the
+    annotation chaosrun.dev/kernel. A note counts until the node starts anew. This takes the rights
+    to get, list and patch nodes, to create, list and delete pods in that namespace, and to get the
+    namespace kube-system.
+    """
+    if kubernetes:
+        from chaosrun.cli.doctor_on_kubernetes import look
+
+        return look(console, namespace, image, yes=yes, output=output)
     found = [
         *_python(),
         *_journal(journal_url),

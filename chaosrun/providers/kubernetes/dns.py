@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from chaosrun.mechanisms import agent as mechanism
 from chaosrun.mechanisms.asked.lookups import Lookups
-from chaosrun.providers.kubernetes import in_pods
+from chaosrun.providers.kubernetes import in_pods, kernels
 from chaosrun.providers.kubernetes.access import Access
 from chaosrun.providers.kubernetes.agents import Agent, Sent
 from chaosrun.providers.kubernetes.api import Kubernetes
@@ -44,3 +44,7 @@ class Dns(in_pods.InPods, Lookups, frozen=True, kw_only=True):
             mechanism=f"nftables redirect of port 53 of {servers}, in the pod's network namespace",
             capabilities=("NET_ADMIN",),
         )
+
+    def below(self, part: in_pods.Part, kernel: kernels.Below) -> in_pods.Part:
+        kernels.require(kernel, {"redirect": "redirects of nftables"})
+        return part

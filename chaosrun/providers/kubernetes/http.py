@@ -12,7 +12,7 @@ from chaosrun.mechanisms.asked.requests import (
     Side,
     check_addresses,
 )
-from chaosrun.providers.kubernetes import in_pods
+from chaosrun.providers.kubernetes import in_pods, kernels
 from chaosrun.providers.kubernetes.access import Access
 from chaosrun.providers.kubernetes.agents import Agent, Sent
 from chaosrun.providers.kubernetes.api import Kubernetes
@@ -68,3 +68,7 @@ class Http(in_pods.InPods, HarmedRequests, frozen=True, kw_only=True):
             "network namespace",
             capabilities=("NET_ADMIN",),
         )  # fmt: skip
+
+    def below(self, part: in_pods.Part, kernel: kernels.Below) -> in_pods.Part:
+        kernels.require(kernel, {"redirect": "redirects of nftables"})
+        return part

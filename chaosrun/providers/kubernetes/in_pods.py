@@ -1,38 +1,41 @@
 """What the faults share that are done inside of pods, by an agent of ours.
 
 Law (L1-L3): a pod is marked before its agent starts; the agent arms its own deadline, and ends what
-it did though nobody of us is left. Law (L6): what is said to be there, or gone, the agent saw or
+it did though nobody of us is left. Law (L5): a node that does not answer holds up the end of what
+was done on no other. Law (L6): what is said to be there, or gone, the agent saw or
 the kubelet: the mark goes when the end was seen.
 """
 
 from __future__ import annotations
 
-import contextlib
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
 from chaosrun.codec import from_json, to_json
-from chaosrun.errors import Indeterminate, Refused, Transient
+from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Expiry, Fault, Hold
 from chaosrun.mechanisms.agent import Wish, container_id
-from chaosrun.mechanisms.asking import seen_of
-from chaosrun.providers.kubernetes import agents, marks
+from chaosrun.providers.kubernetes import agent_orders, agent_pods, agent_states, kernels, marks
 from chaosrun.providers.kubernetes.access import Access, access_of, rbac, undo
-from chaosrun.providers.kubernetes.agents import Agent, At, Way
+from chaosrun.providers.kubernetes.agents import Agent, At, Way, agents
 from chaosrun.providers.kubernetes.answers import NotFound
 from chaosrun.providers.kubernetes.api import Kubernetes
-from chaosrun.providers.kubernetes.kinds import uid_of
+from chaosrun.providers.kubernetes.at_once import at_once
+from chaosrun.providers.kubernetes.kernels import Below
 from chaosrun.providers.kubernetes.pod_kill import ref_of
 from chaosrun.providers.kubernetes.pods import Pod, Pods, counted
 from chaosrun.providers.kubernetes.require import require
 from chaosrun.rights import Permission
 from chaosrun.targeting import Target
+from chaosrun.units import JSON
 
 TARGET, AGENT = "target", "agent"
 _BEGINS_WITHIN = 120.0
+_EXEC = ("create", "get")
+"""A websocket is asked for by GET; clusters from 1.35 on also want `create`."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,10 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     mechanism: str
     privileged: bool = False
     capabilities: tuple[str, ...] = ()
+    open: bool = False
+    """Whether `mechanism` is a choice that is made when it is done."""
+    known: dict[str, JSON] = {}
+    """What has to be known besides when it is looked at again."""
 
 
 class InPods(Fault[Kubernetes], frozen=True, kw_only=True):
@@ -52,12 +59,18 @@ class InPods(Fault[Kubernetes], frozen=True, kw_only=True):
     """
 
     expiry: ClassVar[Expiry] = Expiry.TARGET
+    seen_in: ClassVar[str] = "the pod's specification, which tells the agent what to do"
     of_network: ClassVar[bool] = True
     """Whether it is done in the pod's network; else in a control group."""
 
     def part(self, client: Kubernetes, access: Access) -> Part:
         """What is done. Reads only."""
         raise NotImplementedError
+
+    def below(self, part: Part, kernel: Below) -> Part:
+        """The same as that kernel does it, as far as it is known. Raises Refused if it cannot."""
+        del kernel
+        return part
 
     def also(self) -> tuple[Permission, ...]:
         """The rights that it takes besides."""
@@ -83,16 +96,17 @@ class InPods(Fault[Kubernetes], frozen=True, kw_only=True):
 
     def _rights(self, ways: Iterable[Way]) -> tuple[Permission, ...]:
         meant: Pods = getattr(self, TARGET)
-        found = [*meant.rights(pods=["get", "patch"])]
+        found = [*meant.rights(pods=["get", "patch", "watch"])]
         for namespace in meant.everywhere():
             for way in ways:
-                place = self._agent().place(namespace) if way == "helper" else namespace
-                # A websocket is asked for by GET; clusters from 1.35 on also want `create`.
-                found += rbac("pods/exec", "create", "get", scope=place)
                 if way == "ephemeral":
-                    found += rbac("pods/ephemeralcontainers", "patch", scope=namespace)
+                    for scope in meant.scopes(namespace):
+                        found += rbac("pods/ephemeralcontainers", "patch", scope=scope)
+                        found += rbac("pods/exec", *_EXEC, scope=scope)
                 else:
-                    found += rbac("pods", "create", "delete", "list", scope=place)
+                    place = self._agent().place(namespace)
+                    found += rbac("pods", "create", "delete", "list", "watch", scope=place)
+                    found += rbac("pods/exec", *_EXEC, scope=place)
         return tuple(dict.fromkeys([*found, *self.also()]))
 
     def plan(self, client: Kubernetes, rng: random.Random) -> Hold:
@@ -102,17 +116,21 @@ class InPods(Fault[Kubernetes], frozen=True, kw_only=True):
         image = self._agent().called
         picked, population = meant.picked(client, access, rng, self._unable)
         part = self.part(client, access)
+        parts, mechanism = self._by_kernels(client, access, part, picked)
         draft = Hold(
             fault=self.name,
             targets=tuple(
-                sorted((self._target(access, pod, part) for pod in picked), key=lambda t: t.key)
+                sorted(
+                    (self._target(access, pod, parts[pod.uid]) for pod in picked),
+                    key=lambda t: t.key,
+                )
             ),
             population=len(population),
             populations=counted(access, population),
             effect=part.effect,
             undo=undo(
                 access, image=image, privileged=part.privileged,
-                capabilities=list(part.capabilities),
+                capabilities=list(part.capabilities), **part.known,
             ),
             way_back="the agent ends it at the deadline, or when chaosrun says so before",
             expiry=self.expiry,
@@ -128,7 +146,7 @@ class InPods(Fault[Kubernetes], frozen=True, kw_only=True):
         return msgspec.structs.replace(
             draft,
             targets=targets,
-            mechanism=f"{part.mechanism}; by {said}",
+            mechanism=f"{mechanism}; by {said}",
             used=self._rights(chosen),
         )
 
@@ -136,6 +154,22 @@ class InPods(Fault[Kubernetes], frozen=True, kw_only=True):
         if self.of_network and pod.spec.get("hostNetwork"):
             return "it uses its node's network, which others use too"
         return ""
+
+    def _by_kernels(
+        self, client: Kubernetes, access: Access, part: Part, picked: Sequence[Pod]
+    ) -> tuple[dict[str, Part], str]:
+        """What is done to each pod, by its UID, and how: on which kernel where that differs."""
+        if not self.of_network:  # no kernel is without what these take
+            return {pod.uid: part for pod in picked}, part.mechanism
+        below, parts, ways = kernels.of_pods(client, access, picked), {}, []
+        for pod in picked:
+            kernel = below[pod.uid]
+            try:
+                own = parts[pod.uid] = self.below(part, kernel)
+            except Refused as refused:
+                raise kernels.refusal(kernel, refused) from None
+            ways.append(kernels.Way(kernel=kernel, mechanism=own.mechanism, open=own.open))
+        return parts, kernels.in_words(ways)
 
     def _target(self, access: Access, pod: Pod, part: Part) -> Target:
         name = self.container_of(pod)
@@ -167,55 +201,40 @@ class InPods(Fault[Kubernetes], frozen=True, kw_only=True):
 
     @classmethod
     def inject(cls, hold: Hold, client: Kubernetes) -> None:
-        now = agents.Pods(hold, client)
-        every = agents.agents(hold)
+        now = agent_states.Pods(hold, client)
+        every = agents(hold)
         for at in every:
             if now.target(at) is None:
                 raise Refused(f"pod {at.target.name} is gone since it was planned")
         for at in every:
             _mark(hold, client, at)
             if now.state(at, hold).word == "absent":
-                agents.start(hold, client, at)
+                agent_pods.start(hold, client, at)
         left = list(every)
 
         def begun(other: Kubernetes) -> bool:
-            seen = agents.Pods(hold, other)
-            left[:] = [at for at in left if not _goes(hold, other, at, seen)]
+            seen = agent_states.Pods(hold, other)
+            left[:] = [at for at in left if not agent_orders.goes(hold, other, at, seen)]
             return not left
 
-        client.until(begun, "the agents should begin", _BEGINS_WITHIN)
+        said, watching = "the agents should begin", agent_states.watched(hold)
+        client.until(begun, said, _BEGINS_WITHIN, watching, agent_orders.TELL_AGAIN)
 
     @classmethod
     def revert(cls, hold: Hold, client: Kubernetes) -> None:
-        for at in agents.agents(hold):
-            now = agents.Pods(hold, client)
-            pod = now.target(at)
-            marked = pod is not None and marks.ours(pod, hold)
-            state = now.state(at, hold)
-            if state.word == "running":
-                state = agents.end(hold, client, at)
-            lost = state.word == "absent" and at.way == "helper" and marked
-            if pod is not None and (state.word == "killed" or lost):
-                _clean_up(hold, client, at)
-            _take_away(hold, client, at)
-            if marked:
-                with contextlib.suppress(NotFound):
-                    client.change(
-                        access_of(hold), ref_of(at.target), lambda found: marks.take(found, hold),
-                        uid=at.target.id,
-                    )  # fmt: skip
+        at_once(lambda at: agent_orders.end(hold, client, at), agents(hold))
 
     @classmethod
     def took_effect(cls, hold: Hold, client: Kubernetes) -> Evidence:
-        now, words, measured, good = agents.Pods(hold, client), [], {}, True
-        for at in agents.agents(hold):
+        now, words, measured, good = agent_states.Pods(hold, client), [], {}, True
+        for at in agents(hold):
             state = now.state(at, hold)
             if now.target(at) is None:
                 seen, said = False, "is gone"
             elif state.word != "running":
                 seen, said = False, f"the agent does not run: {state.said}"
             else:
-                looked = agents.ask(hold, client, at, "look")
+                looked = agent_orders.ask(hold, client, at, "look")
                 seen, said = looked.there, looked.detail
                 measured[at.target.label] = looked.measured
             good = good and seen
@@ -224,9 +243,9 @@ class InPods(Fault[Kubernetes], frozen=True, kw_only=True):
 
     @classmethod
     def restored(cls, hold: Hold, client: Kubernetes) -> Evidence:
-        now, words, good = agents.Pods(hold, client), [], True
-        for at in agents.agents(hold):
-            seen, said = _as_before(hold, client, at, now)
+        now, words, good = agent_states.Pods(hold, client), [], True
+        for at in agents(hold):
+            seen, said = agent_orders.as_before(hold, client, at, now)
             good = good and seen
             words.append(f"{at.target.label}: {said}")
         return Evidence(good, "; ".join(words))
@@ -238,7 +257,7 @@ def _first(hold: Hold, target: Target, ways: Iterable[Way], client: Kubernetes) 
     for way in ways:
         trial = msgspec.structs.replace(marked, targets=(_by(target, way),))
         try:
-            agents.start(trial, client, agents.agents(trial)[0], dry=True)
+            agent_pods.start(trial, client, agents(trial)[0], dry=True)
         except (Refused, NotFound) as error:
             against.append(f"{way}: {error}")
         else:
@@ -262,62 +281,6 @@ def _mark(hold: Hold, client: Kubernetes, at: At) -> None:
         )  # fmt: skip
     except NotFound:
         raise Refused(f"pod {at.target.name} is gone since it was planned") from None
-
-
-def _goes(hold: Hold, client: Kubernetes, at: At, now: agents.Pods) -> bool:
-    """Whether it is there, having told the agent to begin. Raises what it failed of."""
-    state = now.state(at, hold)
-    if state.error is not None:
-        seen_of(state.error)
-    if state.word in ("ended", "killed"):
-        raise Indeterminate(f"the agent at {at.target.label} has gone: {state.said}")
-    if state.word != "running":
-        return False
-    try:
-        return agents.ask(hold, client, at, "go").there
-    except (Transient, Indeterminate):  # it ended meanwhile, or has not begun: the state will tell
-        return False
-
-
-def _clean_up(hold: Hold, client: Kubernetes, at: At) -> None:
-    """Let another agent take away what one left that was killed."""
-    other = at.other()
-    if agents.Pods(hold, client).state(other, hold).word == "absent":
-        agents.start(hold, client, other, "undo")
-    state = agents.await_end(hold, client, other)
-    if state.word != "ended" or state.error is not None:
-        raise Indeterminate(f"what the agent at {at.target.label} left is there: {state.said}")
-
-
-def _take_away(hold: Hold, client: Kubernetes, at: At) -> None:
-    """Delete the helper pods, at once: their containers have ended, or were never told to begin."""
-    now = agents.Pods(hold, client)
-    for each in (at, at.other()):
-        if (found := now.helper(each, hold)) is not None:
-            client.delete(access_of(hold), each.pod, uid_of(found), 0)
-
-
-def _as_before(hold: Hold, client: Kubernetes, at: At, now: agents.Pods) -> tuple[bool, str]:
-    pod, state = now.target(at), now.state(at, hold)
-    if pod is None:
-        return True, "is gone, and with it what was done to it"
-    match state.word:
-        case "running":
-            try:
-                looked = agents.ask(hold, client, at, "look")
-            except (NotFound, Transient, Indeterminate) as error:
-                return False, f"the agent does not answer, and may be about to end: {error}"
-            return not looked.any, looked.detail
-        case "waiting":
-            return True, "its agent has not begun, and does nothing unless it is told to"
-        case "ended":
-            return True, "the agent has ended it"
-        case "killed":
-            other = now.state(at.other(), hold)
-            cleaned = other.word == "ended" and other.error is None
-            return cleaned, f"the agent: {state.said}" if not cleaned else "another has ended it"
-    lost = at.way == "helper" and marks.ours(pod, hold)
-    return not lost, "its agent was deleted, and nobody saw the end" if lost else "as it was"
 
 
 def _flat(measured: dict[str, Any]) -> dict[str, Any]:

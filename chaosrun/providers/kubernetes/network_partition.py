@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from chaosrun.mechanisms import agent as mechanism
 from chaosrun.mechanisms.traffic import Direction
-from chaosrun.providers.kubernetes import in_pods
+from chaosrun.providers.kubernetes import in_pods, kernels
 from chaosrun.providers.kubernetes.access import Access
 from chaosrun.providers.kubernetes.agents import Agent, Sent
 from chaosrun.providers.kubernetes.api import Kubernetes
@@ -42,10 +42,15 @@ class NetworkPartition(InNetworks, Reach, frozen=True, kw_only=True):
         self.place(self.target.everywhere())
 
     def part(self, client: Kubernetes, access: Access) -> in_pods.Part:
-        traffic = self.meant(client, access, self._place())
+        traffic, known = self._meant(client, access)
         return in_pods.Part(
             wish=mechanism.Cut(traffic=traffic, refuse=self.refuse),
             effect=f"{traffic}: {'refused' if self.refuse else 'nothing passes'}",
             mechanism="nftables, with the kernel's own timeout, in the pod's network namespace",
             capabilities=("NET_ADMIN",),
+            known=known,
         )
+
+    def below(self, part: in_pods.Part, kernel: kernels.Below) -> in_pods.Part:
+        kernels.require(kernel, {"nftables": "nftables"})
+        return part
