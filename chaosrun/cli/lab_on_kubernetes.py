@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from chaosrun.cli import command as make
+from chaosrun.cli.cluster import current, where
 from chaosrun.cli.console import Console
-
-if TYPE_CHECKING:
-    from chaosrun.providers.kubernetes.access import Access
-    from chaosrun.providers.kubernetes.api import Kubernetes
 
 _OPENS_WITHIN, _LOOK_AGAIN = 180.0, 0.5
 
@@ -22,10 +16,10 @@ def deploy(console: Console, namespace: str, image: str, *, yes: bool) -> int:
     from chaosrun.errors import Transient
     from chaosrun.lab import on_kubernetes as shop
 
-    with _cluster() as (client, access):
+    with current() as (client, access):
         wanted = image or shop.IMAGE
         question = (
-            f"Deploy the shop into namespace {namespace} of {_where(access)}, with image {wanted}?"
+            f"Deploy the shop into namespace {namespace} of {where(access)}, with image {wanted}?"
         )
         if not make.need_confirmation(console, question, yes=yes):
             return 0
@@ -38,7 +32,7 @@ def deploy(console: Console, namespace: str, image: str, *, yes: bool) -> int:
                     hint=f"kubectl --namespace {namespace} get events",
                 )
             time.sleep(_LOOK_AGAIN)
-    console.print(f"the shop is open in namespace {namespace} of {_where(access)}")
+    console.print(f"the shop is open in namespace {namespace} of {where(access)}")
     console.print("`chaosrun lab down --kubernetes` takes it away")
     console.print("\n`chaosrun run experiments/kubernetes/01-*.yaml` is the first to try")
     return 0
@@ -48,29 +42,10 @@ def remove(console: Console, namespace: str, *, yes: bool) -> int:
     """Take the shop away."""
     from chaosrun.lab import on_kubernetes as shop
 
-    with _cluster() as (client, access):
-        question = f"Delete namespace {namespace} of {_where(access)}, with all that is in it?"
+    with current() as (client, access):
+        question = f"Delete namespace {namespace} of {where(access)}, with all that is in it?"
         if not make.need_confirmation(console, question, yes=yes):
             return 0
         there = shop.down(client, access, namespace)
     console.print("the shop goes, with its namespace" if there else "no shop was there")
     return 0
-
-
-@contextmanager
-def _cluster() -> Iterator[tuple[Kubernetes, Access]]:
-    """The cluster of the current context. Raises Rejected without the extra."""
-    from chaosrun.discovery import builtin_providers
-
-    provider = next(one for one in builtin_providers() if one.name == "kubernetes")
-    client: Kubernetes = provider.client()
-    from chaosrun.providers.kubernetes.access import Access
-
-    try:
-        yield client, client.settle(Access())
-    finally:
-        client.close()
-
-
-def _where(access: Access) -> str:
-    return f"context {access.context}" if access.context else "this cluster"

@@ -8,6 +8,7 @@ import click
 
 from chaosrun.cli import command as make
 from chaosrun.cli.console import Console
+from chaosrun.cli.under import policy_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ _WORDS = {
               help="Write only what grants them, in its own form: iam, rbac.")  # fmt: skip
 @click.option("--subject", metavar="WHO", default="",
               help="Of rbac, whom it grants: NAMESPACE/SERVICEACCOUNT or user:NAME.")  # fmt: skip
+@policy_option
 @make.parameter_options
 @make.output_option()
 @click.pass_obj
@@ -45,21 +47,29 @@ def command(
     file: str,
     document: str,
     subject: str,
+    policies: tuple[str, ...],
     sets: tuple[str, ...],
     values: str | None,
     output: str,
 ) -> int:
     """List the rights that an experiment needs, and nothing more, by system.
 
-    They are those of its faults, probes and gates with exactly the arguments that it gives.
+    They are those of its faults, probes and gates with exactly the arguments that it gives, and
+    those of the gates and halt sources that policies demand of it.
     """
     from chaosrun.cli.reading import load
     from chaosrun.errors import Rejected
+    from chaosrun.loading.policies import find_policies
     from chaosrun.needs import needed
     from chaosrun.rights import by_right
 
     experiment = load(file, sets, values).experiment
-    needs = needed(experiment.spec)
+    found = find_policies(policies)
+    needs = needed(
+        experiment.spec,
+        gates=[gate.written for gate in found.gates(experiment.metadata.labels)],
+        halts=[source.written for source in found.halts()],
+    )
     if subject and not document:
         raise Rejected("--subject is for a document: give --document too")
     if document:

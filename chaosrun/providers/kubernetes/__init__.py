@@ -2,11 +2,17 @@
 
 access.py       which cluster, and who asks
 client.py       one connection, by the official client; answers.py reads what comes back
+calls.py        calls of the right cluster, tried again by rule
+watching.py     objects followed as they change
 api.py          Kubernetes: the only way to a cluster
 kinds.py  merging.py  paths.py  marks.py  require.py   objects, differences, marks, rights
-pods.py  workloads.py  nodes.py   what a person means, and how it is now
-leaving.py  draining.py  containers.py  keys.py  environment.py  objects.py   what faults share
-agents.py  in_pods.py  reach.py  network.py   agents of ours, for what is done inside of pods
+pods.py  workloads.py  owners.py  nodes.py   what a person means, and how it is now
+reserved.py     what only a policy opens
+leaving.py  draining.py  repelling.py  containers.py  keys.py  environment.py  objects.py
+any_object.py  at_once.py      what faults share
+kernels.py  kernel_trials.py   what the nodes' kernels can do to packets, and how it is found out
+istio_*.py  gateway_policies.py  http_faults.py   what a mesh or a gateway makes of a fault
+agents.py  agent_*.py  in_pods.py  reach.py  network.py   what agents of ours do inside of pods
 pod_*.py  node_*.py  ...   the faults
 *_probe.py  *_gates.py     the probes and gates
 halts.py        a halt switch in the cluster

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
 
 from chaosrun.probe import Probe
-from chaosrun.providers.kubernetes.access import CLUSTER, Access, rbac
+from chaosrun.providers.kubernetes.access import Access, rbac
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import ENDPOINT_SLICE
 from chaosrun.rights import Permission
@@ -16,7 +16,7 @@ from chaosrun.units import JSON, Duration
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The endpoints of a Service, each address once."""
+    """The endpoints of a Service, each pod, or other address, once."""
 
     ready: Annotated[int, Meta(description="How many take requests")]
     not_ready: Annotated[int, Meta(description="How many are known and take none")]
@@ -39,7 +39,7 @@ class EndpointsProbe(Access, Probe[Kubernetes, Endpoints], frozen=True, kw_only=
     timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
 
     def needs(self) -> tuple[Permission, ...]:
-        return (*CLUSTER, *rbac(ENDPOINT_SLICE.resource, "list", scope=self.namespace))
+        return (*self.asking(), *rbac(ENDPOINT_SLICE.resource, "list", scope=self.namespace))
 
     def observe(self, client: Kubernetes) -> Endpoints:
         found = client.all(
@@ -49,10 +49,10 @@ class EndpointsProbe(Access, Probe[Kubernetes, Endpoints], frozen=True, kw_only=
             labels=f"kubernetes.io/service-name={self.service}",
         )
         known = {
-            address: endpoint
+            key: endpoint
             for one in found
             for endpoint in one.get("endpoints") or ()
-            for address in endpoint["addresses"]
+            for key in _keys(endpoint)
         }
         conditions = [endpoint.get("conditions") or {} for endpoint in known.values()]
         ready = [endpoint for endpoint in known.values() if _ready(endpoint)]
@@ -62,6 +62,12 @@ class EndpointsProbe(Access, Probe[Kubernetes, Endpoints], frozen=True, kw_only=
             ending=sum(bool(each.get("terminating")) for each in conditions),
             zones=sorted({str(endpoint.get("zone", "")) for endpoint in ready} - {""}),
         )
+
+
+def _keys(endpoint: dict[str, Any]) -> list[str]:
+    """What it is an endpoint of, which may have an address of each family; or its addresses."""
+    of = (endpoint.get("targetRef") or {}).get("uid")
+    return [of] if of else endpoint["addresses"]
 
 
 def _ready(endpoint: dict[str, JSON]) -> bool:

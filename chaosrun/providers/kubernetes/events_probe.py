@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from chaosrun.probe import Probe
-from chaosrun.providers.kubernetes.access import CLUSTER, Access, rbac
+from chaosrun.providers.kubernetes.access import Access, rbac
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import EVENT, Object
 from chaosrun.rights import Permission
@@ -45,7 +45,7 @@ class EventsProbe(Access, Probe[Kubernetes, EventsSeen], frozen=True, kw_only=Tr
     timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
 
     def needs(self) -> tuple[Permission, ...]:
-        return (*CLUSTER, *rbac("events", "list", scope=self.namespace))
+        return (*self.asking(), *rbac("events", "list", scope=self.namespace))
 
     def observe(self, client: Kubernetes) -> EventsSeen:
         wanted = {"type": self.type, "reason": self.reason, "involvedObject.kind": self.kind}

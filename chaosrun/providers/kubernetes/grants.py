@@ -1,16 +1,19 @@
 """What grants an experiment its rights: Roles, a ClusterRole, and their bindings. Pure.
 
 Law: nothing is granted but what was asked for; a right in one namespace is granted there only,
-one on a named object on that object only.
+one on a named object on that object only. Where an experiment acts as somebody else, they are
+granted what it does, and who runs it only the right to act as them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from chaosrun.errors import Rejected
+from chaosrun.providers.kubernetes.access import IMPERSONATE, account_of, of_arguments
 from chaosrun.rights import Need, Permission, by_right
 
 _GROUP = "rbac.authorization.k8s.io"
@@ -20,10 +23,31 @@ def document(needs: Iterable[Need], name: str, subject: str) -> str:
     """The YAML for `kubectl apply -f -`: a role for each namespace, and one for the cluster."""
     import yaml
 
-    written = yaml.safe_dump_all(
-        objects(by_right(needs), name, subject), sort_keys=False, default_flow_style=None
-    )
-    return str(written)
+    found: list[dict[str, Any]] = []
+    for who, theirs in _by_subject(needs, subject).items():
+        called = name if who == subject else f"{name[:22]}-as-{_short(who, name)}"
+        found += objects(by_right(theirs), called, who)
+    return str(yaml.safe_dump_all(found, sort_keys=False, default_flow_style=None))
+
+
+def _by_subject(needs: Iterable[Need], subject: str) -> dict[str, list[Need]]:
+    """What is granted to whom: to who runs it, and to those that it acts as."""
+    found: dict[str, list[Need]] = {}
+    for need in needs:
+        acting = of_arguments(need.arguments).impersonate
+        if not acting or need.permission.action == IMPERSONATE:
+            who = subject
+        else:
+            who = account_of(acting) or f"user:{acting}"
+        found.setdefault(who, []).append(need)
+    return found
+
+
+def _short(who: str, experiment: str) -> str:
+    """A name that Kubernetes takes, of whatever a user is called; another one for each of both."""
+    digest = hashlib.sha256(f"{experiment}\0{who}".encode()).hexdigest()[:6]
+    plain = re.sub(r"[^a-z0-9]+", "-", who.lower().removeprefix("user:")).strip("-")[:20]
+    return f"{plain}-{digest}".strip("-")
 
 
 def objects(rights: Iterable[Permission], name: str, subject: str) -> list[dict[str, Any]]:

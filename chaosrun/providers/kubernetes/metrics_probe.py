@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused, Transient
 from chaosrun.probe import Probe
-from chaosrun.providers.kubernetes.access import CLUSTER, Access, rbac
+from chaosrun.providers.kubernetes.access import Access, rbac
 from chaosrun.providers.kubernetes.answers import NotFound
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import POD_METRICS
@@ -50,7 +50,7 @@ class MetricsProbe(Access, Probe[Kubernetes, Usage], frozen=True, kw_only=True):
     timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
 
     def needs(self) -> tuple[Permission, ...]:
-        return (*CLUSTER, *rbac(POD_METRICS.resource, "list", scope=self.namespace))
+        return (*self.asking(), *rbac(POD_METRICS.resource, "list", scope=self.namespace))
 
     def observe(self, client: Kubernetes) -> Usage:
         access = client.settle(self.access())

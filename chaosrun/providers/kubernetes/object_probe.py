@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from chaosrun.probe import Probe
 from chaosrun.providers.kubernetes import objects, paths
-from chaosrun.providers.kubernetes.access import CLUSTER, rbac
+from chaosrun.providers.kubernetes.access import rbac
 from chaosrun.providers.kubernetes.any_object import AnyObject
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import SECRET
@@ -59,7 +59,7 @@ class ObjectProbe(AnyObject, Probe[Kubernetes, ObjectState], frozen=True, kw_onl
 
     def needs(self) -> tuple[Permission, ...]:
         ref = self.ref()
-        return (*CLUSTER, *rbac(ref.kind.resource, "get", scope=ref.scope))
+        return (*self.asking(), *rbac(ref.kind.resource, "get", scope=ref.scope))
 
     def observe(self, client: Kubernetes) -> ObjectState:
         access, ref = client.settle(self.access()), self.ref()

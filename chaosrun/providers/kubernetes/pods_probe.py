@@ -10,15 +10,17 @@ from msgspec import Meta
 
 from chaosrun.errors import Refused
 from chaosrun.probe import Probe
-from chaosrun.providers.kubernetes.access import CLUSTER, Access, rbac
+from chaosrun.providers.kubernetes.access import Access, rbac
 from chaosrun.providers.kubernetes.answers import NotFound
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import POD
 from chaosrun.providers.kubernetes.pods import Pod, pod_of
+from chaosrun.providers.kubernetes.require import require
 from chaosrun.rights import Permission
 from chaosrun.units import JSON, Duration
 
 _MOST_BYTES, _MOST_PODS = 1_000_000, 50
+_WROTE = ("Running", "Succeeded", "Failed")
 
 
 class PodsState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -64,7 +66,7 @@ class PodsProbe(Some, Probe[Kubernetes, PodsState], frozen=True, kw_only=True):
     timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
 
     def needs(self) -> tuple[Permission, ...]:
-        return (*CLUSTER, *rbac("pods", "list", scope=self.namespace))
+        return (*self.asking(), *rbac("pods", "list", scope=self.namespace))
 
     def observe(self, client: Kubernetes) -> PodsState:
         everything = self.found(client, client.settle(self.access()))
@@ -72,7 +74,7 @@ class PodsProbe(Some, Probe[Kubernetes, PodsState], frozen=True, kw_only=True):
         waiting = {
             str(one["state"]["waiting"].get("reason", ""))
             for pod in pods
-            for one in pod.containers.values()
+            for one in (*pod.containers.values(), *pod.inits.values())
             if "waiting" in one.get("state", {})
         }
         return PodsState(
@@ -98,7 +100,11 @@ class LogMatches(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class LogsProbe(Some, Probe[Kubernetes, LogMatches], frozen=True, kw_only=True):
-    """Counts the lines of pods' logs that match a pattern; at most 1 MB a pod is read."""
+    """Counts the lines of pods' logs that match a pattern.
+
+    What a container wrote before its last restart counts, too. Of a pod that wrote more than 1 MB
+    in that time nothing is known.
+    """
 
     name: ClassVar[str] = "kubernetes.logs"
     Result = LogMatches
@@ -123,22 +129,19 @@ class LogsProbe(Some, Probe[Kubernetes, LogMatches], frozen=True, kw_only=True):
 
     def needs(self) -> tuple[Permission, ...]:
         place = self.namespace
-        return (*CLUSTER, *rbac("pods", "list", scope=place), *rbac("pods/log", "get", scope=place))
+        logs = rbac("pods/log", "get", scope=place)
+        return (*self.asking(), *rbac("pods", "list", scope=place), *logs)
 
     def observe(self, client: Kubernetes) -> LogMatches:
         access, wanted = client.settle(self.access()), re.compile(self.pattern)
-        pods = [p for p in self.found(client, access) if p.phase in ("Running", "Succeeded")]
+        pods = [pod for pod in self.found(client, access) if self._wrote(pod)]
         if len(pods) > _MOST_PODS:
             raise Refused(f"{len(pods)} pods are too many to read", hint="select fewer")
+        if not pods:  # those of later are to be readable, too: it must not be told half-way
+            require(client, access, self.needs())
         lines: list[str] = []
         for pod in pods:
-            query = {"sinceSeconds": str(int(self.since.seconds)), "limitBytes": str(_MOST_BYTES)}
-            if self.container:
-                query["container"] = self.container
-            try:
-                lines += client.text(access, pod.ref.path("log"), query).splitlines()
-            except NotFound:  # it went away meanwhile
-                continue
+            lines += self._lines(client, access, pod)
         matching = [line for line in lines if wanted.search(line)]
         return LogMatches(
             matches=len(matching),
@@ -146,3 +149,45 @@ class LogsProbe(Some, Probe[Kubernetes, LogMatches], frozen=True, kw_only=True):
             pods=len(pods),
             last=matching[-1][:300] if matching else "",
         )
+
+    def _wrote(self, pod: Pod) -> bool:
+        """Whether it, or the container before all others that is meant, has started."""
+        states = pod.inits.get(self.container, {})
+        ended = "terminated" in states.get("lastState", {})
+        return pod.phase in _WROTE or ended or "waiting" not in states.get("state", {"waiting": {}})
+
+    def _lines(self, client: Kubernetes, access: Access, pod: Pod) -> list[str]:
+        """What it wrote, before its last restart too. Raises Refused where that is too much.
+
+        The API would leave out the newest lines.
+        """
+        query = {"sinceSeconds": str(int(self.since.seconds)), "limitBytes": str(_MOST_BYTES)}
+        if self.container:
+            query["container"] = self.container
+        every = {**pod.inits, **pod.containers} if self.container else pod.containers
+        states = [one for name, one in every.items() if self.container in ("", name)]
+        lines: list[str] = []
+        again = any("terminated" in one.get("lastState", {}) for one in states)
+        for previous in ("true", "false") if again else ("false",):
+            try:
+                text = client.text(access, pod.ref.path("log"), {**query, "previous": previous})
+            except NotFound:  # it went away meanwhile
+                continue
+            except Refused:
+                if (previous == "false" and pod.phase != "Failed") or not self._named(pod):
+                    raise
+                require(client, access, self.needs())
+                continue  # for no other reason than that its container is gone
+            if len(text.encode()) >= _MOST_BYTES:
+                raise Refused(
+                    f"{pod.name} wrote more than 1 MB within {self.since}: not all of it was read",
+                    hint="a shorter `since`",
+                )
+            lines += text.splitlines()
+        return lines
+
+    def _named(self, pod: Pod) -> bool:
+        """Whether a container of it is meant, and only one."""
+        parts = ("containers", "initContainers", "ephemeralContainers")
+        every = [one["name"] for part in parts for one in pod.spec.get(part) or ()]
+        return self.container in every if self.container else len(pod.spec["containers"]) == 1

@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Meta
 
 from chaosrun.gate import Gate, Measured
-from chaosrun.providers.kubernetes.access import CLUSTER, Access, rbac
-from chaosrun.providers.kubernetes.api import Kubernetes, missing
+from chaosrun.providers.kubernetes.access import Access, of_arguments, rbac
+from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import Kind, Object
-from chaosrun.providers.kubernetes.require import in_words
+from chaosrun.providers.kubernetes.require import in_words, missing, require
 from chaosrun.rights import Need, Permission, by_right
 from chaosrun.units import JSON, Duration
 
@@ -34,7 +34,9 @@ _NAMED = 5
 class CanDo(Access, Gate[Kubernetes], frozen=True, kw_only=True):
     """Open when we have every right that the experiment needs, asked one by one.
 
-    They are those that `chaosrun permissions` lists: of its faults, probes and gates.
+    They are those of its faults, probes and gates, and of the gates that policies demand. Each is
+    asked as that one asks the cluster: in its context, as the user it acts as. Where it says
+    neither, this gate's own fields do.
     """
 
     name: ClassVar[str] = "kubernetes.access"
@@ -44,17 +46,25 @@ class CanDo(Access, Gate[Kubernetes], frozen=True, kw_only=True):
     timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(20)
 
     def needs(self) -> tuple[Permission, ...]:
-        return CLUSTER
+        return self.asking()
 
     def measure_rights(self, client: Kubernetes, needs: tuple[Need, ...]) -> Measured:
-        access = msgspec.structs.replace(self.access())
-        asked = [right for right in by_right(needs) if right.system == "rbac"]
-        lacking = missing(client, access, asked)
+        asked: dict[Access, list[Need]] = {}
+        for need in needs:
+            if need.permission.system == "rbac":
+                how = of_arguments(need.arguments)
+                how = self.access() if how == Access() else how
+                asked.setdefault(how, []).append(need)
+        lacking, count = [], 0
+        for how, theirs in asked.items():
+            rights = by_right(theirs)
+            count += len(rights)
+            lacking += missing(client, how, rights)
         said = "; ".join(map(in_words, lacking[:_NAMED]))
         more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
         return Measured(
             open=not lacking,
-            measured=f"missing: {said}{more}" if lacking else f"all {len(asked)} rights are there",
+            measured=f"missing: {said}{more}" if lacking else f"all {count} rights are there",
             rule="every right that the experiment needs",
             hint="`chaosrun permissions FILE --document rbac` writes them" if lacking else "",
         )
@@ -78,7 +88,7 @@ class RightCluster(Access, Gate[Kubernetes], frozen=True, kw_only=True):
             raise ValueError("say which: context, cluster or both")
 
     def needs(self) -> tuple[Permission, ...]:
-        return CLUSTER
+        return self.asking()
 
     def measure(self, client: Kubernetes) -> Measured:
         found = client.settle(msgspec.structs.replace(self.access(), context="", cluster=""))
@@ -105,10 +115,11 @@ class NoOtherChaos(Access, Gate[Kubernetes], frozen=True, kw_only=True):
 
     def needs(self) -> tuple[Permission, ...]:
         rights = [rbac(kind.resource, "list", scope=self.namespace) for kind in _OTHERS]
-        return (*CLUSTER, *(right for each in rights for right in each))
+        return (*self.asking(), *(right for each in rights for right in each))
 
     def measure(self, client: Kubernetes) -> Measured:
         access = client.settle(self.access())
+        require(client, access, self.needs())  # what is not served now may be at the next step
         served = set(client.groups(access))
         active = []
         for kind in _OTHERS:
@@ -136,6 +147,10 @@ def _active(kind: Kind, one: Object) -> bool:
     """Unless it says that it has stopped, it is at work."""
     status = one.get("status") or {}
     if kind.api_version == _LITMUS:
-        stopped = (one.get("spec") or {}).get("engineState") == "stop"
-        return not stopped and status.get("engineStatus") not in ("completed", "stopped")
-    return (status.get("experiment") or {}).get("desiredPhase") != "Stop"
+        asked = (one.get("spec") or {}).get("engineState") == "stop"
+        said = status.get("engineStatus", "")
+        return said not in ("completed", "stopped") and not (asked and not said)
+    experiment = status.get("experiment") or {}  # what it wants, and what is in place yet
+    records = experiment.get("containerRecords") or ()
+    recovered = all(one["phase"] == "Not Injected" for one in records)
+    return experiment.get("desiredPhase") != "Stop" or not recovered

@@ -10,9 +10,16 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from chaosrun.gate import Gate, Measured
-from chaosrun.providers.kubernetes.access import CLUSTER, Access, rbac
+from chaosrun.providers.kubernetes.access import Access, rbac
 from chaosrun.providers.kubernetes.api import Kubernetes
-from chaosrun.providers.kubernetes.kinds import BUDGET, DAEMON_SET, DEPLOYMENT, STATEFUL_SET
+from chaosrun.providers.kubernetes.kinds import (
+    BUDGET,
+    DAEMON_SET,
+    DEPLOYMENT,
+    STATEFUL_SET,
+    Object,
+    Ref,
+)
 from chaosrun.providers.kubernetes.workloads import Named, look, state_of
 from chaosrun.rights import Permission
 from chaosrun.units import JSON, Duration
@@ -55,7 +62,7 @@ class NoDegraded(Access, Gate[Kubernetes], frozen=True, kw_only=True):
     def needs(self) -> tuple[Permission, ...]:
         kinds = (DEPLOYMENT, STATEFUL_SET, DAEMON_SET)
         rights = [rbac(kind.resource, "list", scope=self.namespace) for kind in kinds]
-        return (*CLUSTER, *(right for each in rights for right in each))
+        return (*self.asking(), *(right for each in rights for right in each))
 
     def measure(self, client: Kubernetes) -> Measured:
         access, degraded, count = client.settle(self.access()), [], 0
@@ -89,11 +96,22 @@ class BudgetAllows(Access, Gate[Kubernetes], frozen=True, kw_only=True):
     timeout: Annotated[Duration, Meta(description="How long it may take")] = Duration(10)
 
     def needs(self) -> tuple[Permission, ...]:
-        return (*CLUSTER, *rbac(BUDGET.resource, "list", scope=self.namespace))
+        if self.budget:
+            return (*self.asking(), *rbac(BUDGET.resource, "get", scope=self._ref().scope))
+        return (*self.asking(), *rbac(BUDGET.resource, "list", scope=self.namespace))
+
+    def _ref(self) -> Ref:
+        return Ref(BUDGET, self.budget, self.namespace)
+
+    def _found(self, client: Kubernetes) -> list[Object]:
+        access = client.settle(self.access())
+        if not self.budget:
+            return client.all(access, BUDGET, self.namespace)
+        named = client.find(access, self._ref())
+        return [] if named is None else [named]
 
     def measure(self, client: Kubernetes) -> Measured:
-        fields = f"metadata.name={self.budget}" if self.budget else ""
-        found = client.all(client.settle(self.access()), BUDGET, self.namespace, fields=fields)
+        found = self._found(client)
         allowed = {}
         for one in found:
             status = one.get("status", {})

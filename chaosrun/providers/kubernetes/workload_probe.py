@@ -8,14 +8,13 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from chaosrun import commands
 from chaosrun.probe import Probe
 from chaosrun.providers.kubernetes.api import Kubernetes
+from chaosrun.providers.kubernetes.require import require
+from chaosrun.providers.kubernetes.watching import single
 from chaosrun.providers.kubernetes.workloads import Named, look
 from chaosrun.rights import Permission
 from chaosrun.units import JSON, Duration
-
-_LOOK_AGAIN = 0.25
 
 
 class WorkloadState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -83,22 +82,26 @@ class RecoveredProbe(Named, Probe[Kubernetes, Recovery], frozen=True, kw_only=Tr
     within: Annotated[Duration, Meta(description="How long it may take to become whole")]
 
     def needs(self) -> tuple[Permission, ...]:
-        return self.rights("get")
+        return self.rights("get", "list", "watch")
 
     @property
     def time_needed(self) -> Duration:
         return Duration(self.within.seconds + 10)
 
     def observe(self, client: Kubernetes) -> Recovery:
-        access = client.settle(self.access())
         began = time.monotonic()
-        while True:
-            state = look(client, access, self.ref())
-            whole = state is not None and state.whole
-            took = time.monotonic() - began
-            cancellation = commands.current.get()
-            stopped = cancellation is not None and cancellation.cancelled
-            if whole or stopped or took >= self.within.seconds:
-                ready = state.ready if state is not None else 0
-                return Recovery(recovered=whole, took=Duration(took), ready=ready)
-            time.sleep(min(_LOOK_AGAIN, max(0.0, self.within.seconds - took)))
+        access, ref = client.settle(self.access()), self.ref()
+        require(client, access, self.needs())  # else it would be missed only once it is needed
+        ready, since = 0, 0.0
+
+        def whole(now: Kubernetes) -> bool:
+            nonlocal ready, since
+            state = look(now, access, ref)
+            ready = state.ready if state is not None else 0
+            good = state is not None and state.whole
+            since = (since or time.monotonic()) if good else 0.0
+            return good
+
+        recovered = client.comes(whole, self.within.seconds, [single(access, ref)])
+        took = (since if recovered else time.monotonic()) - began
+        return Recovery(recovered=recovered, took=Duration(took), ready=ready)
