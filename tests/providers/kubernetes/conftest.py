@@ -17,13 +17,17 @@ from chaosrun.providers.kubernetes import grants
 from chaosrun.providers.kubernetes.access import Access
 from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.pods_probe import LogsProbe
-from chaosrun.rights import Permission
+from chaosrun.providers.kubernetes.safe_gates import CanDo
+from chaosrun.rights import Need, Permission
 from chaosrun.units import Duration
 from tests.cluster import images
-from tests.cluster.session import kubeconfig
-from tests.contract.labs.kubernetes import enter, namespace, outside, until
+from tests.cluster.objects import definition, namespace
+from tests.cluster.outside import outside, until
+from tests.cluster.session import enter, kubeconfig
+from tests.contract.labs.kubernetes_http import EnvoyLab, IstioLab, fake_gateway
 
 RUNNERS = "runners"
+_ACCOUNTS = f"/api/v1/namespaces/{RUNNERS}/serviceaccounts"
 _PLURALS = {"Role": "roles", "RoleBinding": "rolebindings", "ClusterRole": "clusterroles",
             "ClusterRoleBinding": "clusterrolebindings"}  # fmt: skip
 
@@ -37,6 +41,12 @@ def cluster() -> Iterator[Kubernetes]:
         yield client
 
 
+@pytest.fixture
+def cleanup() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
 @pytest.fixture(scope="session")
 def shop() -> str:
     """The namespace of the shop, which is open."""
@@ -48,6 +58,23 @@ def shop() -> str:
         on_kubernetes.up(client, access, "shop", images.PYTHON)
         until(lambda: not on_kubernetes.waits_for(client, access, "shop"), "the shop should open")
     return "shop"
+
+
+@pytest.fixture(scope="session")
+def world(shop: str) -> Iterator[str]:
+    """The shop, with objects of a mesh, and of a gateway that only accepts them."""
+    IstioLab.define()
+    EnvoyLab.define(shop)
+    outside().apply(f"/apis/networking.istio.io/v1/namespaces/{shop}/virtualservices", {
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"name": "checkout"},
+        "spec": {
+            "hosts": ["checkout"], "http": [{"route": [{"destination": {"host": "checkout"}}]}],
+        },
+    })  # fmt: skip
+    definition("chaos-mesh.org", "v1alpha1", "PodChaos", "podchaos")
+    with fake_gateway(shop):
+        yield shop
 
 
 def calm(place: str) -> bool:
@@ -68,12 +95,11 @@ class Runner:
     def __init__(self, directory: Path, rights: Iterable[Permission]) -> None:
         self.name = f"runner-{uuid.uuid4().hex[:8]}"
         namespace(RUNNERS)
-        accounts = f"/api/v1/namespaces/{RUNNERS}/serviceaccounts"
-        outside().apply(accounts, {"metadata": {"name": self.name}})
+        outside().apply(_ACCOUNTS, {"metadata": {"name": self.name}})
         self.granted: list[tuple[str, str]] = []
         self.grant(rights)
         asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = outside().call("POST", f"{accounts}/{self.name}/token", asked)["status"]["token"]
+        token = outside().call("POST", f"{_ACCOUNTS}/{self.name}/token", asked)["status"]["token"]
         config = yaml.safe_load(kubeconfig().read_text())
         context = next(
             one["context"] for one in config["contexts"] if one["name"] == config["current-context"]
@@ -101,6 +127,22 @@ class Runner:
         while self.granted:
             path, name = self.granted.pop()
             outside().delete(f"{path}/{name}")
+
+    def await_rights(self, rights: Iterable[Permission]) -> None:
+        """Return when the cluster has seen that it has all of these."""
+        client, gate = Kubernetes(), CanDo(kubeconfig=str(self.kubeconfig))
+        wanted = needs_of(rights)
+        until(lambda: gate.measure_rights(client, wanted).open, "all rights should be there")
+        client.close()
+
+    def end(self) -> None:
+        """Be no more, and have no rights."""
+        self.revoke()
+        outside().delete(f"{_ACCOUNTS}/{self.name}")
+
+
+def needs_of(rights: Iterable[Permission]) -> tuple[Need, ...]:
+    return tuple(Need(permission=right, uses="", by="", arguments={}) for right in rights)
 
 
 def rights_of(told: list[dict[str, Any]]) -> list[Permission]:

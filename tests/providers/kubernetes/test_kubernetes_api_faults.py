@@ -1,11 +1,18 @@
-"""The API server is busy, broken, slow or gone, at every call: nothing is left behind."""
+"""The API server is busy, broken, slow or gone, at every call: nothing is left behind.
+
+What is covered where, for each fault that changes objects or nodes, in each of its labs (for those
+that are done inside of pods see test_kubernetes_api_faults_in_pods.py):
+
+- in each run: every call of an inject and of a revert fails once, all in one go, the kinds of
+  failure taking turns; for two labs each single call in each way. And the server goes for good at
+  every third call of an inject, and of a revert, and comes back; at every sixth where each takes a
+  new pod. Which ones these are differs from lab to lab.
+- in the long lane: each single call in each way, and the server goes for good at each call.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -15,27 +22,43 @@ from typing import Any
 import pytest
 
 from chaosrun.errors import Indeterminate, Transient
+from chaosrun.providers.kubernetes import calls
 from chaosrun.providers.kubernetes.api import Kubernetes
-from tests.cluster.faults import Fail, FaultyApi
-from tests.cluster.session import kubeconfig, parts
-from tests.contract.labs.kubernetes import (
-    ClusterLab,
-    ConfigMapLab,
-    PodFailureLab,
-    PodKillLab,
-    ScaleLab,
-    outside,
-    pods,
-    until,
+from tests.cluster.faults import WRONG, FaultyApi, always, at, each_once, gone_from
+from tests.cluster.outside import outside, until
+from tests.cluster.session import kubeconfig
+from tests.cluster.streams import StreamingApi
+from tests.contract.cluster_lab import ClusterLab
+from tests.contract.labs import (
+    kubernetes_http,
+    kubernetes_nodes,
+    kubernetes_objects,
+    kubernetes_pods,
 )
+from tests.contract.labs.kubernetes_objects import ConfigMapLab
+from tests.contract.labs.kubernetes_pods import PodKillLab, ScaleLab, scaled
 
-RUN = [sys.executable, "-m", "chaosrun"]
+LABS = [
+    *kubernetes_pods.LABS,
+    *kubernetes_nodes.LABS,
+    *kubernetes_objects.LABS,
+    *kubernetes_http.LABS,
+]
+ACTS = ("inject", "revert")
+EVERY = 3
+"""The default lane lets the server go at one call of so many."""
 
 
 @pytest.fixture
 def faulty(tmp_path: Path) -> Iterator[FaultyApi]:
-    with FaultyApi(kubeconfig(), tmp_path) as api:
+    with StreamingApi(kubeconfig(), tmp_path) as api:
         yield api
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that failed is made again at once: how often is tested here, and not how patiently."""
+    monkeypatch.setattr(calls, "_FIRST_PAUSE", 0.01)
 
 
 def through(lab: ClusterLab, api: FaultyApi) -> None:
@@ -45,31 +68,117 @@ def through(lab: ClusterLab, api: FaultyApi) -> None:
     lab.client = Kubernetes()
 
 
-@pytest.mark.parametrize("wrong", ["busy", "broken", "cut", "lost", "slow"])
-@pytest.mark.parametrize("kind", [ConfigMapLab, PodKillLab])
+def of(kinds: list[Any]) -> list[Any]:
+    """Labs by their names."""
+    return [pytest.param(kind, id=kind.__name__) for kind in kinds]
+
+
+@pytest.mark.parametrize("kind", of(LABS))
+def test_every_call_may_fail_once(faulty: FaultyApi, hasty: None, kind: type[ClusterLab]) -> None:
+    with kind() as lab:
+        through(lab, faulty)
+        before, fault, hold = lab.snapshot(), lab.kind(), lab.lease()
+        shift = LABS.index(kind)
+        with faulty.failing(each_once(shift)):
+            fault.inject(hold, lab.client)
+            assert faulty.requests
+        lab.eventually(partial(lab.took_effect, hold), lambda e: e.seen, "seen")
+        with faulty.failing(each_once(shift + 1)):
+            fault.revert(hold, lab.client)
+        as_before(lab, hold, before)
+        lab.client.close()
+
+
+def each_call(lab: ClusterLab, api: FaultyApi, act: str, wrong: str) -> None:
+    """Each call of an act goes wrong in turn, and the act gets over it."""
+    before, fault = lab.snapshot(), lab.kind()
+    number, made = 0, 1
+    while number < made:
+        until(lab.whole, "the world should be whole")
+        hold = lab.lease()
+        if act == "revert":
+            fault.inject(hold, lab.client)
+        with api.failing(at(number, wrong)):
+            getattr(fault, act)(hold, lab.client)
+            made = len(api.requests)
+        if act == "inject":
+            lab.eventually(partial(lab.took_effect, hold), lambda e: e.seen, "seen")
+            fault.revert(hold, lab.client)
+        as_before(lab, hold, before)
+        number += 1
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("kind", of([ConfigMapLab, PodKillLab]))
 def test_one_failed_request_anywhere_changes_nothing(
-    faulty: FaultyApi, kind: type[ClusterLab], wrong: str
+    faulty: FaultyApi, hasty: None, kind: type[ClusterLab], wrong: str
 ) -> None:
     with kind() as lab:
         through(lab, faulty)
-        before, fault = lab.snapshot(), lab.kind()
-        for act in ("inject", "revert"):
-            number, calls = 0, 1
-            while number < calls:
-                until(lab.whole, "the world should be whole")
-                hold = lab.lease()
-                if act == "revert":
-                    fault.inject(hold, lab.client)
-                with faulty.failing(at(number, wrong)):
-                    getattr(fault, act)(hold, lab.client)
-                    calls = len(faulty.requests)
-                if act == "inject":
-                    assert lab.took_effect(hold).seen
-                    fault.revert(hold, lab.client)
-                lab.eventually(partial(lab.restored, hold), lambda e: e.seen, "restored")
-                number += 1
-        lab.eventually(lab.snapshot, lambda now: now == before, "as before")
+        for act in ACTS:
+            each_call(lab, faulty, act, wrong)
         lab.client.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("kind", of(LABS))
+def test_one_failed_request_anywhere_changes_nothing_for_any_fault(
+    faulty: FaultyApi, hasty: None, kind: type[ClusterLab], act: str, wrong: str
+) -> None:
+    with kind() as lab:
+        through(lab, faulty)
+        each_call(lab, faulty, act, wrong)
+        lab.client.close()
+
+
+def gone(kind: type[ClusterLab], api: FaultyApi, act: str, first: int, step: int) -> None:
+    """The server goes in the middle of an act, at one call and then at another; and comes back."""
+    with kind() as lab:
+        through(lab, api)
+        before, fault, number = lab.snapshot(), lab.kind(), first
+        while True:
+            until(lab.whole, "the world should be whole")
+            hold, ended = lab.lease(), ""
+            if act == "revert":
+                fault.inject(hold, lab.client)
+            with api.failing(gone_from(number)):
+                try:
+                    getattr(fault, act)(hold, lab.client)
+                except (Transient, Indeterminate) as error:
+                    ended = str(error)
+                failed = list(api.failed)
+            assert bool(ended) == bool(failed), f"{failed} and it says {ended!r}"
+            fault.revert(hold, lab.client)
+            as_before(lab, hold, before)
+            if not failed:
+                break
+            number += step
+        lab.client.close()
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("kind", of(LABS))
+def test_a_server_that_goes_in_the_middle_leaves_nothing_once_it_is_back(
+    faulty: FaultyApi, hasty: None, kind: type[ClusterLab], act: str
+) -> None:
+    every = 2 * EVERY if kind.slow else EVERY  # a new pod for each
+    gone(kind, faulty, act, LABS.index(kind) % every, every)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("kind", of(LABS))
+def test_a_server_that_goes_at_any_call_leaves_nothing_once_it_is_back(
+    faulty: FaultyApi, hasty: None, kind: type[ClusterLab], act: str
+) -> None:
+    gone(kind, faulty, act, 0, 1)
+
+
+def as_before(lab: ClusterLab, hold: Any, before: Any) -> None:
+    lab.eventually(partial(lab.restored, hold), lambda e: e.seen, "restored")
+    lab.eventually(lab.snapshot, lambda now: now == before, f"not as before: {before!r:.500}")
 
 
 def test_an_api_server_that_is_always_broken_is_said_to_be_within_seconds(
@@ -88,107 +197,6 @@ def test_an_api_server_that_is_always_broken_is_said_to_be_within_seconds(
         lab.kind().revert(hold, lab.client)
         assert lab.snapshot() == before
         lab.client.close()
-
-
-def at(bad: int, wrong: str) -> Fail:
-    """Only that request goes wrong."""
-    return lambda number, _method, _path: wrong if number == bad else ""
-
-
-def always(wrong: str) -> Fail:
-    return lambda _number, _method, _path: wrong
-
-
-def experiment(directory: Path, body: str, extra: str = "") -> Path:
-    path = directory / "experiment.yaml"
-    path.write_text(
-        f"""\
-apiVersion: chaosrun.dev/v1
-kind: Experiment
-metadata: {{name: of-a-test}}
-spec:
-  title: A test of what is left behind
-  revertWithin: 120s
-  steadyState:
-    - {{name: all is well, probe: command, with: {{command: "true"}}, every: 1s, expect: code == 0}}
-  method:
-{body}{extra}"""
-    )
-    return path
-
-
-def scaled(lab: ClusterLab) -> int:
-    path = f"/apis/apps/v1/namespaces/{lab.place}/deployments/web"
-    return int(outside().get(path)["spec"]["replicas"])
-
-
-def scale_step(lab: ClusterLab, hold: str) -> str:
-    return f"""\
-    - name: one less
-      fault: kubernetes.scale
-      target: {{namespace: {lab.place}, name: web}}
-      with: {{replicas: 1}}
-      hold: {hold}
-      timeout: 20s
-"""
-
-
-def started(file: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*RUN, "run", str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def test_a_runner_that_is_killed_leaves_a_fault_that_recover_takes_away(tmp_path: Path) -> None:
-    with ScaleLab() as lab:
-        before = lab.snapshot()
-        with started(experiment(tmp_path, scale_step(lab, "10m"))) as runner:
-            until(lambda: scaled(lab) == 1, "it should be scaled")
-            runner.kill()
-        assert scaled(lab) == 1
-        done = subprocess.run([*RUN, "recover"], capture_output=True, text=True, timeout=90)
-        assert done.returncode == 0, done.stdout + done.stderr
-        lab.eventually(lab.snapshot, lambda now: now == before, "as before")
-
-
-def test_etcd_and_the_api_server_may_be_killed_while_a_fault_is_held(tmp_path: Path) -> None:
-    cluster = parts()
-    with ScaleLab() as lab:
-        before = lab.snapshot()
-        with started(experiment(tmp_path, scale_step(lab, "4s"))) as runner:
-            until(lambda: scaled(lab) == 1, "it should be scaled")
-            for name in ("kube-apiserver", "etcd"):
-                cluster.parts.end(name, signal.SIGKILL)
-            for name in ("etcd", "kube-apiserver"):
-                cluster.parts.again(name)
-            said = runner.communicate(timeout=150)[0]
-        assert runner.returncode in (0, 5), said
-        lab.eventually(lab.snapshot, lambda now: now == before, "as before")
-
-
-def test_nothing_is_left_on_a_node_whose_kubelet_stood_still(tmp_path: Path) -> None:
-    cluster = parts()
-    with PodFailureLab() as lab:
-        before = lab.snapshot()
-        node = pods(lab.place, "web")[0]["spec"]["nodeName"]
-        kubelet = node.replace("node", "kubelet")
-        step = f"""\
-    - name: a pod fails
-      fault: kubernetes.pod-failure
-      target: {{namespace: {lab.place}, selector: app=web, pick: one}}
-      hold: 2s
-      timeout: 4s
-"""
-        cluster.parts.signal(kubelet, signal.SIGSTOP)
-        try:
-            done = subprocess.run(
-                [*RUN, "run", str(experiment(tmp_path, step, "  limits: {share: 100%}\n"))],
-                capture_output=True, text=True, timeout=120,
-            )  # fmt: skip
-        finally:
-            cluster.parts.signal(kubelet, signal.SIGCONT)
-        assert done.returncode == 5, done.stdout + done.stderr  # no effect was seen
-        lab.eventually(lab.snapshot, lambda now: now == before, "as before")
 
 
 def test_a_controller_that_fights_back_is_noticed_and_told() -> None:

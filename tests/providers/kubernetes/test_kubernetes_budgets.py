@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from chaosrun.providers.kubernetes.pod_kill import PodKill
 from chaosrun.units import JSON
-from tests.contract.labs.kubernetes import DrainLab, PodKillLab, outside, pods, until
+from tests.cluster.objects import pods
+from tests.cluster.outside import outside, until
+from tests.contract.labs.kubernetes_nodes import DrainLab
+from tests.contract.labs.kubernetes_pods import PodKillLab
 
 
 def protect(place: str, least: int) -> str:

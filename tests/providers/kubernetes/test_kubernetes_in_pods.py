@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import statistics
-import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from chaosrun import discovery
 from chaosrun.codec import from_plain
 from chaosrun.errors import Indeterminate, Refused
-from chaosrun.fault import AnyFault, Hold
-from chaosrun.providers.kubernetes import agents
+from chaosrun.fault import AnyFault
+from chaosrun.providers.kubernetes import agent_states, agents
 from chaosrun.providers.kubernetes.access import access_of
 from chaosrun.providers.kubernetes.api import Kubernetes
-from tests.contract.labs.in_pods import ASK, make, point, python, whole
-from tests.contract.labs.kubernetes import Object, namespace, outside, pods, until
+from tests.cluster import inside
+from tests.cluster.inside import held, lease, make, one, point, python, whole
+from tests.cluster.objects import namespace, pods, ready
+from tests.cluster.outside import Object, outside, until
+from tests.cluster.programs import ASK
 
 PLACE, KEPT_OUT, LET_IN = "inside", "inside-baseline", "inside-helpers"
 SAMPLES = """
@@ -55,28 +54,11 @@ def world() -> Iterator[None]:
 
 
 def fault(name: str, place: str = PLACE, **given: Any) -> AnyFault:
-    target = {"namespace": place, "selector": "app=web", "pick": "one"}
-    return from_plain({"target": target, **given}, discovery.fault(name))
-
-
-def lease(meant: AnyFault, client: Kubernetes) -> Hold:
-    hold = meant.plan(client, random.Random(7))
-    return replace(hold, mark=uuid.uuid4().hex, deadline=time.time() + 90)
-
-
-@contextlib.contextmanager
-def held(meant: AnyFault, client: Kubernetes) -> Iterator[Hold]:
-    hold = lease(meant, client)
-    try:
-        meant.inject(hold, client)
-        yield hold
-    finally:
-        meant.revert(hold, client)
-        assert meant.restored(hold, client).seen
+    return inside.fault(name, place, **given)
 
 
 def pod(app: str, number: int = 0, place: str = PLACE) -> Object:
-    return sorted(pods(place, app), key=lambda one: str(one["metadata"]["name"]))[number]
+    return one(place, app, number)
 
 
 def address_of_server() -> str:
@@ -109,6 +91,63 @@ def test_a_partition_cuts_exactly_the_named_peers(cluster: Kubernetes) -> None:
         assert asked(one)[0] == 0
         assert asked(other)[0] == 200
     assert asked(one)[0] == 200
+
+
+@pytest.fixture
+def clients(world: None) -> Iterator[Callable[[int], None]]:
+    """Have so many clients."""
+    path = f"/apis/apps/v1/namespaces/{PLACE}/deployments/client"
+
+    def have(count: int) -> None:
+        outside().patch(path, {"spec": {"replicas": count}})
+        until(lambda: [ready(one) for one in pods(PLACE, "client")] == [True] * count, "clients")
+
+    yield have
+    have(2)
+
+
+def test_a_peer_that_comes_while_it_is_held_is_spared_and_that_is_told(
+    cluster: Kubernetes, clients: Callable[[int], None]
+) -> None:
+    meant = fault("kubernetes.network-partition", peerPods="app=client")
+    with held(meant, cluster) as hold:
+        assert meant.took_effect(hold, cluster).seen
+        clients(3)
+        known = {f"{peer['status']['podIP']}/32" for peer in pods(PLACE, "client")}
+        (new,) = known - set(hold.targets[0].undo["wish"]["traffic"]["peers"])
+        seen = meant.took_effect(hold, cluster)
+        assert not seen.seen
+        assert f"{new.removesuffix('/32')} became peers after it was planned" in seen.detail
+
+
+def test_a_peer_that_goes_while_it_is_held_may_leave_its_address_to_another(
+    cluster: Kubernetes, clients: Callable[[int], None]
+) -> None:
+    clients(2)
+    meant = fault("kubernetes.network-loss", loss="50%", peerPods="app=client")
+    with held(meant, cluster) as hold:
+        clients(1)
+        seen = meant.took_effect(hold, cluster)
+        assert not seen.seen
+        assert "are no peers any more, and may be somebody else's by now" in seen.detail
+
+
+def test_peers_in_their_nodes_network_are_refused_since_others_are_there(
+    cluster: Kubernetes,
+) -> None:
+    address = outside().items("/api/v1/nodes")[0]["status"]["addresses"][0]["address"]
+    outside().apply(f"/api/v1/namespaces/{PLACE}/services", {
+        "metadata": {"name": "of-nodes"}, "spec": {"ports": [{"port": 80}]},
+    })  # fmt: skip
+    outside().apply(f"/apis/discovery.k8s.io/v1/namespaces/{PLACE}/endpointslices", {
+        "metadata": {"name": "of-nodes", "labels": {"kubernetes.io/service-name": "of-nodes"}},
+        "addressType": "IPv4", "endpoints": [{"addresses": [address]}], "ports": [{"port": 80}],
+    })  # fmt: skip
+    with pytest.raises(Refused, match=f"{address}: peers that use their nodes' network"):
+        lease(fault("kubernetes.network-partition", peerServices=["of-nodes"]), cluster)
+    for kind in ("api/v1", "apis/discovery.k8s.io/v1"):
+        plural = "services" if kind == "api/v1" else "endpointslices"
+        outside().delete(f"/{kind}/namespaces/{PLACE}/{plural}/of-nodes")
 
 
 def test_a_helper_lives_elsewhere_where_pod_security_keeps_agents_out(cluster: Kubernetes) -> None:
@@ -174,7 +213,9 @@ def test_what_a_killed_agent_left_is_taken_away_by_another(cluster: Kubernetes) 
     words = ("python3", "-c", KILL, at.errand.mark)
     with contextlib.suppress(Indeterminate):  # it dies with the agent
         cluster.execute(access_of(hold), at.pod, at.name, words, 20)
-    killed = until(lambda: agents.Pods(hold, cluster).state(at, hold).word == "killed", "it dies")
+    killed = until(
+        lambda: agent_states.Pods(hold, cluster).state(at, hold).word == "killed", "it dies"
+    )
     assert killed
     assert asked(pod("client"), "/large")[1] > 0.5
     assert not meant.restored(hold, cluster).seen
@@ -225,3 +266,18 @@ def test_without_an_image_nothing_is_planned(
     monkeypatch.delenv("CHAOSRUN_AGENT_IMAGE")
     with pytest.raises(Refused, match="none is named"):
         lease(fault("kubernetes.network-partition"), cluster)
+
+
+def test_peers_that_a_pod_is_among_itself_are_the_others(cluster: Kubernetes) -> None:
+    one, other = sorted(pods(PLACE, "client"), key=lambda pod: f"{pod['status']['podIP']}/32")
+    target = {"namespace": PLACE, "names": [one["metadata"]["name"]]}
+    kind = discovery.fault("kubernetes.network-loss")
+    meant = from_plain({"target": target, "loss": "100%", "peerPods": "app=client"}, kind)
+
+    def status() -> Any:
+        return python(PLACE, one["metadata"]["name"], ASK, other["status"]["podIP"], "/")[0]
+
+    assert status() == 200
+    with held(meant, cluster):
+        assert status() == 0
+    assert status() == 200

@@ -10,9 +10,16 @@ from chaosrun import discovery
 from chaosrun.codec import from_plain, to_plain
 from chaosrun.errors import Refused
 from chaosrun.gate import Measured
+from chaosrun.providers.kubernetes import pods_probe, safe_gates
 from chaosrun.providers.kubernetes.access import Access
 from chaosrun.providers.kubernetes.api import Kubernetes
-from tests.contract.labs.kubernetes import definition, outside, until
+from chaosrun.providers.kubernetes.kinds import Kind
+from chaosrun.providers.kubernetes.pods import pod_of
+from tests.cluster.objects import definition, namespace, template
+from tests.cluster.outside import outside, until
+
+_CHAOS = Kind("chaos-mesh.org/v1alpha1", "PodChaos", "podchaos")
+_ENGINE = Kind("litmuschaos.io/v1alpha1", "ChaosEngine", "chaosengines")
 
 
 def look(client: Kubernetes, probe: str, /, **arguments: Any) -> Any:
@@ -58,6 +65,134 @@ def test_pods_endpoints_events_and_logs_are_counted(cluster: Kubernetes, shop: s
     assert logs["last"].startswith("served=")
     nothing = look(cluster, "kubernetes.logs", namespace=shop, selector="app=no", pattern="x")
     assert (nothing["pods"], nothing["matches"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "command", "phase", "restarts"),
+    [
+        ("Never", "echo panic; exit 1", "Failed", 0),
+        (
+            "Always",
+            "test -e /state/again || { touch /state/again; echo panic; exit 1; }; sleep 600",
+            "Running",
+            1,
+        ),
+    ],
+)
+def test_the_last_words_of_a_container_that_ended_are_read(
+    cluster: Kubernetes, policy: str, command: str, phase: str, restarts: int
+) -> None:
+    place = namespace("last-words")
+    path, name = f"/api/v1/namespaces/{place}/pods", f"ends-{policy.lower()}"
+    mounted = [{"name": "state", "mountPath": "/state"}]
+    body = template("ends", command=["sh", "-c", command], volumeMounts=mounted)
+    volumes = [{"name": "state", "emptyDir": {}}]
+    spec = {**body["spec"], "restartPolicy": policy, "volumes": volumes}
+    outside().apply(path, {"metadata": {"name": name, **body["metadata"]}, "spec": spec})
+
+    def ended() -> bool:
+        status = outside().get(f"{path}/{name}")["status"]
+        states = status.get("containerStatuses") or [{}]
+        started = "running" in states[0].get("state", {}) or phase == "Failed"
+        return bool(
+            status["phase"] == phase and started and states[0].get("restartCount") == restarts
+        )
+
+    until(ended, "it should end once")
+    found = look(cluster, "kubernetes.logs", namespace=place, selector="app=ends", pattern="panic")
+    assert (found["pods"], found["matches"], found["last"]) == (1, 1, "panic")
+    outside().delete(f"{path}/{name}")
+    until(lambda: outside().get(f"{path}/{name}")["_status"] == 404, "it should go")
+
+
+def test_of_a_failed_pod_whose_log_is_asked_for_in_vain_nothing_is_known(
+    cluster: Kubernetes,
+) -> None:
+    place = namespace("last-words")
+    path, body = f"/api/v1/namespaces/{place}/pods", template("failed", command=["false"])
+    two = [{**body["spec"]["containers"][0], "name": name} for name in ("main", "other")]
+    spec = {**body["spec"], "restartPolicy": "Never", "containers": two}
+    outside().apply(path, {"metadata": {"name": "failed", **body["metadata"]}, "spec": spec})
+    until(lambda: outside().get(f"{path}/failed")["status"]["phase"] == "Failed", "it should fail")
+    some: Any = {"namespace": place, "selector": "app=failed", "pattern": "x"}
+    with pytest.raises(Refused, match="container name must be specified"):
+        look(cluster, "kubernetes.logs", **some)
+    with pytest.raises(Refused, match="mian"):
+        look(cluster, "kubernetes.logs", container="mian", **some)
+    assert look(cluster, "kubernetes.logs", container="main", **some)["pods"] == 1
+    outside().delete(f"{path}/failed")
+
+
+def test_containers_that_start_before_the_others_count() -> None:
+    def status(name: str, restarts: int, state: str) -> Any:
+        return {"name": name, "restartCount": restarts, "state": {state: {"reason": "Some"}}}
+
+    before = [status("once", 4, "terminated"), status("sidecar", 2, "waiting")]
+    pod = pod_of({
+        "metadata": {"name": "one", "namespace": "shop", "uid": "1"},
+        "spec": {"containers": [{"name": "web"}], "initContainers": [
+            {"name": "once"}, {"name": "sidecar", "restartPolicy": "Always"}]},
+        "status": {"phase": "Pending", "containerStatuses": [status("web", 1, "waiting")],
+                   "initContainerStatuses": before},
+    }, {})  # fmt: skip
+    assert pod.restarts == 3
+    assert sorted(pod.inits) == ["once", "sidecar"]
+
+    def wrote(container: str) -> bool:
+        return pods_probe.LogsProbe(
+            namespace="shop", selector="a=b", pattern="x", container=container
+        )._wrote(pod)
+
+    assert [wrote(name) for name in ("", "web", "once", "sidecar")] == [False, False, True, False]
+
+
+def test_a_pod_with_two_addresses_is_one_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slice_of(*endpoints: tuple[str, str, bool]) -> Any:
+        return {"endpoints": [
+            {"addresses": [address], "conditions": {"ready": well}, "targetRef": {"uid": uid}}
+            if uid else {"addresses": [address]}
+            for address, uid, well in endpoints
+        ]}  # fmt: skip
+
+    slices = [slice_of(("10.0.0.1", "a", True), ("10.0.0.2", "b", False), ("10.0.0.9", "", True)),
+              slice_of(("fd00::1", "a", True), ("fd00::2", "b", False))]  # fmt: skip
+    monkeypatch.setattr(Kubernetes, "settle", lambda _, access: access)
+    monkeypatch.setattr(Kubernetes, "all", lambda *_, **__: slices)
+    found = look(Kubernetes(), "kubernetes.endpoints", namespace="shop", service="checkout")
+    assert (found["ready"], found["notReady"]) == (2, 1)
+
+
+def test_of_a_pod_that_wrote_too_much_nothing_is_known(
+    cluster: Kubernetes, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pods_probe, "_MOST_BYTES", 10)  # the API leaves out the newest lines
+    with pytest.raises(Refused, match="wrote more than 1 MB within 1m: not all of it was read"):
+        look(
+            cluster, "kubernetes.logs", namespace=shop, selector="app=traffic", pattern="panic",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "status", "active"),
+    [
+        (_CHAOS, {}, {}, True),
+        (_CHAOS, {}, {"experiment": {"desiredPhase": "Run"}}, True),
+        (_CHAOS, {}, {"experiment": {"desiredPhase": "Stop"}}, False),
+        (_CHAOS, {}, {"experiment": {"desiredPhase": "Stop", "containerRecords": [
+            {"phase": "Not Injected"}, {"phase": "Injected"}]}}, True),
+        (_CHAOS, {}, {"experiment": {"desiredPhase": "Stop", "containerRecords": [
+            {"phase": "Not Injected"}]}}, False),
+        (_ENGINE, {"engineState": "active"}, {}, True),
+        (_ENGINE, {"engineState": "stop"}, {}, False),
+        (_ENGINE, {"engineState": "stop"}, {"engineStatus": "initialized"}, True),
+        (_ENGINE, {"engineState": "stop"}, {"engineStatus": "stopped"}, False),
+        (_ENGINE, {"engineState": "active"}, {"engineStatus": "completed"}, False),
+    ],
+)  # fmt: skip
+def test_chaos_of_others_is_at_work_until_it_has_given_everything_back(
+    kind: Kind, spec: Any, status: Any, active: bool
+) -> None:
+    assert safe_gates._active(kind, {"spec": spec, "status": status}) is active
 
 
 def test_any_object_is_asked_by_cel_and_by_jsonpath(cluster: Kubernetes, shop: str) -> None:

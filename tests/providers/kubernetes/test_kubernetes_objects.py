@@ -20,7 +20,8 @@ from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.api_object import ApiObject
 from chaosrun.providers.kubernetes.config_change import ConfigChange
 from chaosrun.providers.kubernetes.merging import difference, holds, merged
-from tests.contract.labs.kubernetes import definition, namespace, outside, until
+from tests.cluster.objects import definition, namespace
+from tests.cluster.outside import outside, until
 
 PLACE = "objects"
 

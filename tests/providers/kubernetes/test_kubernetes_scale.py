@@ -18,11 +18,12 @@ from chaosrun.errors import ChaosrunError
 from chaosrun.fault import Hold
 from chaosrun.providers.kubernetes.access import Access
 from chaosrun.providers.kubernetes.api import Kubernetes
-from chaosrun.providers.kubernetes.client import Connection
+from chaosrun.providers.kubernetes.client import Call, Connection
 from chaosrun.providers.kubernetes.pod_kill import PodKill
 from tests.cluster.build import Missing, program
+from tests.cluster.objects import namespace
+from tests.cluster.outside import outside, until
 from tests.cluster.session import kubeconfig, parts
-from tests.contract.labs.kubernetes import namespace, outside, until
 
 pytestmark = pytest.mark.long
 
@@ -88,7 +89,7 @@ def bare(calls: list[tuple[str, str, dict[str, str]]], bodies: list[object]) -> 
     connection = Connection(Access(kubeconfig=str(kubeconfig())))
     began = time.monotonic()
     for (method, path, query), body in zip(calls, bodies, strict=True):
-        answer = connection.send(method, path, query, body, "", "")
+        answer = connection.send(Call(method, path, query, body))
         assert not isinstance(answer, ChaosrunError)
     took = time.monotonic() - began
     connection.close()

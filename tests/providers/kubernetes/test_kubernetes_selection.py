@@ -20,7 +20,7 @@ from chaosrun.providers.kubernetes.pod_kill import PodKill
 from chaosrun.providers.kubernetes.pods import Pods, pod_of
 from chaosrun.providers.kubernetes.zone_outage import ZoneOutage
 from tests.cluster.images import BUSYBOX
-from tests.contract.labs.kubernetes import outside, until
+from tests.cluster.outside import outside, until
 
 
 def chosen(cluster: Kubernetes, **target: Any) -> list[str]:
@@ -79,11 +79,6 @@ def test_the_same_seed_picks_the_same_and_the_radius_is_counted(
     assert len(plan(cluster, **target, pick="minority").targets) == 1
     assert one.targets[0].groups["workload"] == "shop/checkout"
     assert (one.targets[0].labels or {})["app"] == "checkout"
-
-
-def test_what_belongs_to_the_cluster_is_never_meant(cluster: Kubernetes) -> None:
-    with pytest.raises(Refused, match="belongs to the cluster itself"):
-        plan(cluster, namespace="kube-system", selector="k8s-app")
 
 
 def test_a_pod_that_nothing_would_replace_is_refused(cluster: Kubernetes, shop: str) -> None:
