@@ -1,18 +1,24 @@
 """How typed values become plain data and come back: the one place that knows msgspec's hooks.
 
-Law: what is decoded was checked. A Secret cannot be encoded (law L9).
+Law: what is decoded was checked. A Secret cannot be encoded (law L9). Any number of threads may
+decode: msgspec works a type out when it is first used, in steps in which another thread may
+use it half-way, which ends the process. So one thread at a time meets new types, here alone.
 """
 
 from __future__ import annotations
 
-from functools import cache, partial
-from typing import Any, TypeVar, cast
+from functools import partial
+from threading import Lock
+from typing import Any, TypeVar
 
 import msgspec
 
 from chaosrun.units import JSON, Secret, Unit
 
 T = TypeVar("T")
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_meeting = Lock()
 
 
 def _encode_unit(value: Any) -> JSON:
@@ -36,6 +42,7 @@ def to_plain(value: Any) -> JSON:
 
 def from_plain(data: JSON, kind: type[T]) -> T:
     """A typed value of plain data. Raises msgspec.ValidationError, whose text ends in a path."""
+    _decoder(kind)
     return msgspec.convert(data, kind, dec_hook=_decode_unit)
 
 
@@ -46,13 +53,21 @@ def to_json(value: Any) -> bytes:
 
 def from_json(text: bytes | str, kind: type[T]) -> T:
     """A typed value of JSON text. Raises msgspec.DecodeError or ValidationError."""
-    value: T = _decoder(cast("Any", kind)).decode(text)
+    value: T = _decoder(kind).decode(text)
     return value
 
 
-@cache  # building one for a union of events costs as much as thousands of decodings
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind, dec_hook=_decode_unit)
+    """The one decoder of that type, and with that the type and all its parts worked out.
+
+    To make one for a union of events costs as much as thousands of decodings.
+    """
+    if (known := _decoders.get(kind)) is not None:
+        return known
+    with _meeting:
+        if kind not in _decoders:
+            _decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_decode_unit)
+        return _decoders[kind]
 
 
 def json_schema(kind: Any) -> dict[str, JSON]:

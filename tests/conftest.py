@@ -29,6 +29,9 @@ without the right to mount, which nothing can install; and Debian has no Go that
 settings.register_profile("chaosrun", deadline=None, print_blob=True)
 settings.load_profile("chaosrun")
 
+# A runner that a test starts, and that a library's machine code ends, says where it was.
+os.environ.setdefault("PYTHONFAULTHANDLER", "1")
+
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,7 +35,7 @@ def fis(console: Console, file: Path) -> int:
     import msgspec
     import yaml
 
-    from chaosrun.codec import from_plain
+    from chaosrun.codec import from_json, from_plain
     from chaosrun.errors import Rejected
     from chaosrun.providers.aws.fis_import import experiment_of
     from chaosrun.providers.aws.fis_template import Template, of_answer
@@ -45,7 +45,7 @@ def fis(console: Console, file: Path) -> int:
             content = opened.read(_MOST + 1)
         if len(content) > _MOST:
             raise Rejected(f"{file} is longer than {_MOST >> 20} MiB, so no template")
-        written = msgspec.json.decode(content)
+        written: Any = from_json(content, Any)
         left: set[str] = set()
         if isinstance(written, dict):  # as `aws fis get-experiment-template` prints it
             whole = written.get("experimentTemplate", written)

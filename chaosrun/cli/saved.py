@@ -87,7 +87,7 @@ def _peek(path: str) -> bytes | None:
             if file.read(1) != b"{":
                 return None
             content = b"{" + file.read()
-        document: Any = msgspec.json.decode(content)
+        document: Any = from_json(content, Any)
     except (OSError, msgspec.DecodeError):  # the loader says what is wrong with it
         return None
     return content if isinstance(document, dict) and document.get("kind") == "Plan" else None

@@ -11,6 +11,7 @@ import time
 
 import msgspec
 
+from chaosrun.codec import from_json
 from chaosrun.lab.metrics import Window
 from chaosrun.lab.web import Answer, Request, Route, Routes, healthy
 from chaosrun.lab.world import World
@@ -29,7 +30,7 @@ def routes(world: World) -> Routes:
 
     def wanted() -> Settings:
         try:
-            return msgspec.json.decode(file.read_bytes(), type=Settings)
+            return from_json(file.read_bytes(), Settings)
         except FileNotFoundError:
             return Settings()
 
@@ -52,7 +53,7 @@ def routes(world: World) -> Routes:
 
     def put_settings(request: Request) -> Answer:
         try:
-            settings = msgspec.json.decode(request.body, type=Settings)
+            settings = from_json(request.body, Settings)
         except msgspec.DecodeError as error:
             return 400, {"error": str(error)}
         file.write_bytes(msgspec.json.encode(settings))

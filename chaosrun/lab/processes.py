@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from chaosrun.codec import from_json
 from chaosrun.lab.world import MARK, World
 
 State = Literal["running", "stopped", "gone"]
@@ -32,7 +33,7 @@ def write_pids(world: World, pids: dict[str, int]) -> None:
 def read_pids(directory: Path) -> dict[str, int]:
     """Process ids as the supervisor last knew them, by name."""
     try:
-        return msgspec.json.decode((directory / "pids.json").read_bytes(), type=dict[str, int])
+        return from_json((directory / "pids.json").read_bytes(), dict[str, int])
     except (OSError, msgspec.DecodeError):
         return {}
 

@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from chaosrun.codec import from_json
+
 FIRST_PORT: Final = 8800
 REPLICAS: Final = ("replica-1", "replica-2", "replica-3")
 MARK: Final = "CHAOSRUN_LAB"
@@ -99,6 +101,6 @@ def write_world(world: World) -> None:
 def read_world(directory: Path) -> World | None:
     """The lab last started in that directory, or None."""
     try:
-        return msgspec.json.decode((directory / "lab.json").read_bytes(), type=World)
+        return from_json((directory / "lab.json").read_bytes(), World)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None

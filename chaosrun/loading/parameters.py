@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from chaosrun.codec import from_plain
+from chaosrun.codec import from_json, from_plain
 from chaosrun.loading.interpolation import UNKNOWN, Interpolation, Unknown
 from chaosrun.loading.problems import Findings, Problem, closest, shortened
 from chaosrun.loading.source import LARGEST_INTEGER, Path
@@ -252,7 +252,7 @@ def _plain(kind: str, value: JSON, *, from_text: bool) -> JSON:
 def _from_text(text: str) -> JSON:
     """What JSON makes of it, or the text itself."""
     try:
-        value = msgspec.json.decode(text)
+        value = from_json(text, Any)
     except (msgspec.DecodeError, UnicodeEncodeError):
         return text
     return value

@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from chaosrun.codec import from_json
 from chaosrun.errors import Refused
 from chaosrun.mechanisms import redirect
 from chaosrun.mechanisms.harm import Harm, Here, Seen
@@ -59,9 +60,7 @@ class Dns(Harm, frozen=True, kw_only=True, tag="dns"):
         words = [sys.executable, "-P", resolver.__file__, json.dumps(arguments)]
         said = redirect.start(here, words, [_PORT])
         try:
-            ports: dict[str, tuple[int, int]] = msgspec.json.decode(
-                said, type=dict[str, tuple[int, int]]
-            )
+            ports: dict[str, tuple[int, int]] = from_json(said, dict[str, tuple[int, int]])
         except msgspec.DecodeError:
             raise Refused(f"the resolver did not start: {said}") from None
         rules: list[Rule] = []

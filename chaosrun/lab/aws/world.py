@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from chaosrun.codec import from_json
+
 FILE = "aws.json"
 
 
@@ -44,6 +46,6 @@ def write(directory: Path, world: AwsWorld) -> None:
 def read(directory: Path) -> AwsWorld | None:
     """The world last started in that directory, or None."""
     try:
-        return msgspec.json.decode((directory / FILE).read_bytes(), type=AwsWorld)
+        return from_json((directory / FILE).read_bytes(), AwsWorld)
     except (OSError, msgspec.MsgspecError):
         return None

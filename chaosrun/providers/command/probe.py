@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
 
 from chaosrun import commands
+from chaosrun.codec import from_json
 from chaosrun.errors import Indeterminate
 from chaosrun.probe import Probe
 from chaosrun.providers.command.command import Command
@@ -74,6 +75,6 @@ class CommandProbe(Command, Probe[None, Output], frozen=True, kw_only=True):
 
 def _json(text: str) -> JSON:
     try:
-        return msgspec.json.decode(text)
+        return from_json(text, Any)
     except (msgspec.DecodeError, RecursionError):
         return None

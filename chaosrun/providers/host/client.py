@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from chaosrun import commands, procfs
-from chaosrun.codec import to_json
+from chaosrun.codec import from_json, to_json
 from chaosrun.errors import Indeterminate, Refused, Transient
 from chaosrun.fault import Hold
 from chaosrun.mechanisms import asking, http_proxy
@@ -337,7 +337,7 @@ class Host(Networks, Resources):
                     if not part:
                         break
                     line += part
-            answer = msgspec.json.decode(line, type=Answer)
+            answer = from_json(line, Answer)
         except (FileNotFoundError, ConnectionRefusedError):
             return None
         except PermissionError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
 
+from chaosrun.codec import from_json
 from chaosrun.probe import Probe
 from chaosrun.units import JSON, Duration, Size
 from chaosrun.web import KEPT, Answer, Question
@@ -99,6 +100,6 @@ def _json(body: bytes, content: str) -> JSON:
     if "json" not in content and body[:1] not in (b"{", b"["):
         return None
     try:
-        return msgspec.json.decode(body)
+        return from_json(body, Any)
     except (msgspec.DecodeError, RecursionError):
         return None

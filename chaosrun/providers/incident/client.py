@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from chaosrun.codec import from_json
 from chaosrun.errors import ChaosrunError, Refused, Transient
 from chaosrun.web import Endpoint, Request
 from chaosrun.web.client import Client as Web
@@ -57,7 +58,7 @@ class Client:
         if answer.truncated:
             raise Refused(f"{vendor} answered with more than {_KEPT} bytes")
         try:
-            return msgspec.json.decode(answer.body, type=kind)
+            return from_json(answer.body, kind)
         except (msgspec.DecodeError, RecursionError) as error:
             raise Refused(
                 f"the answer is not that of {vendor}: {error}", hint="is `url` the right one?"

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from chaosrun.codec import from_json
 from chaosrun.errors import ChaosrunError, Refused, Transient
 from chaosrun.web import Endpoint, Request
 from chaosrun.web.client import Client
@@ -93,7 +94,7 @@ class Prometheus:
         if answer.truncated:
             raise Refused(f"Prometheus answered with more than {_KEPT} bytes", hint=_NARROWER)
         try:
-            reply = msgspec.json.decode(answer.body, type=Reply)
+            reply = from_json(answer.body, Reply)
             if reply.data is not None:
                 return _series(reply.data), reply.warnings
         except (msgspec.DecodeError, RecursionError, ValueError):  # the last is a number's
@@ -105,14 +106,14 @@ class Prometheus:
 def _series(found: Found) -> tuple[Series, ...]:
     match found.result_type:
         case "scalar":
-            sample = msgspec.json.decode(found.result, type=Sample)
+            sample = from_json(found.result, tuple[float, str])
             return (Series((float(sample[1]),), ranged=False),)
         case "string":
             raise Refused("the query gives a text, not a number")
     ranged = found.result_type == "matrix"
     return tuple(
         Series(tuple(float(text) for _, text in one.samples), ranged)
-        for one in msgspec.json.decode(found.result, type=tuple[Written, ...])
+        for one in from_json(found.result, tuple[Written, ...])
     )
 
 

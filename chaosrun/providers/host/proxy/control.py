@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from chaosrun.codec import from_json
 from chaosrun.providers.host.proxy.messages import Answer, On, Request, Status
 from chaosrun.providers.host.proxy.server import Proxy
 from chaosrun.providers.host.proxy.toxics import Active
@@ -47,7 +48,7 @@ def status_of(proxy: Proxy) -> Status:
 def answer(proxy: Proxy, line: bytes) -> Answer:
     """Do what one line asks."""
     try:
-        request = msgspec.json.decode(line, type=Request)
+        request = from_json(line, Request)
     except msgspec.DecodeError as error:
         return Answer(error=str(error))
     if request.do == "set":
