@@ -7,6 +7,7 @@ work does, and never holds up the process.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -91,7 +92,10 @@ class _Lane:
         return job
 
     def unblock(self) -> bool:
-        """Where work waits and no thread has taken any for a moment, add threads for all of it."""
+        """Where work waits and no thread has taken any for a moment, add threads for all of it.
+
+        Whether to ask again soon: more can be added, or the system gave none.
+        """
         with self._lock:
             waiting = self._busy - self._threads
             if waiting <= 0:
@@ -123,9 +127,11 @@ class _Lane:
                 self._jobs.put(None)
 
     def _spawn(self) -> None:
-        self._threads += 1
-        name = f"chaosrun-{self._name}-{self._threads}"
-        threading.Thread(target=self._serve, name=name, daemon=True).start()
+        """One thread more. Where the system gives none now, `unblock` tries again."""
+        name = f"chaosrun-{self._name}-{self._threads + 1}"
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+            self._threads += 1
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -155,7 +161,8 @@ class Workers:
 
     def unblock(self) -> bool:
         """Add threads where work waits for others that hang; whether to ask again soon."""
-        return self._lanes[Lane.ORDINARY].unblock()
+        again = [lane.unblock() for lane in self._lanes.values()]
+        return any(again)
 
     def close(self) -> None:
         """Let idle threads end. Running work is not waited for."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from chaosrun.workers import Lane, Workers
 from tests.engine.conftest import wait
 
@@ -62,4 +64,20 @@ def test_work_that_is_given_up_before_it_begins_is_never_done() -> None:
     hang.set()
     assert last.wait(5)
     assert not done.is_set()
+    workers.close()
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_work_waits_for_a_thread_that_the_system_does_not_give(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    workers, done = Workers(), threading.Event()
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", none_left)
+        workers.submit(done.set, lane)
+        assert workers.unblock()
+    wait(lambda: True if done.is_set() else workers.unblock() and None)
     workers.close()
