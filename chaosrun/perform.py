@@ -48,6 +48,8 @@ from chaosrun.units import JSON
 
 Clock = Callable[[], float]
 _USUAL_SECONDS = 10.0
+_SET = 0.5
+"""Seconds by which a wall clock is off that was set; what is less is its own pace."""
 
 
 class _Sampler(msgspec.Struct, frozen=True):
@@ -66,10 +68,15 @@ class Performer:
         *,
         switches: Switches | None = None,
         only_look: bool = False,
+        wall: Clock | None = None,
     ) -> None:
-        """`only_look`: plan also what another run holds, as nothing will come of the plan."""
+        """`only_look`: plan also what another run holds, as nothing will come of the plan.
+
+        `wall` is the clock that targets go by, where that can be set; else it is `clock`.
+        """
         self._journal = journal
         self._clock = clock
+        self._wall = wall or clock
         self._switches = switches or Switches(journal, clock)
         self._only_look = only_look
         self._policies: dict[str, Policies] = {}
@@ -83,6 +90,7 @@ class Performer:
     def perform(self, run: Run, effect: AnyEffect) -> AnyEvent:
         """Do it, and return what happened. Never raises; may block, but see `seconds`."""
         began = self._clock()
+        secrets = self._secrets_of(run)  # kept here: the run may be forgotten before this ends
         try:
             event = self._do(run, effect, began)
         except ChaosrunError as error:
@@ -91,8 +99,7 @@ class Performer:
             said = f"{type(error).__name__}: {error}"
             event = failed(effect, Failure.BUG, said, began)
         event = replace(event, at=self._clock())
-        secrets = self._secrets.get(run.id)
-        if secrets is not None and secrets.known:
+        if secrets.known:
             event = scrubbed(event, secrets)
         if isinstance(effect, MeasureGate):
             of_policy = self._policy_secrets.get((run.id, "gate", str(effect.index)))
@@ -146,7 +153,7 @@ class Performer:
             self._secrets.pop(run, None)
             self._policies.pop(run, None)
             for cache in (self._samplers, self._seconds, self._policy_secrets):
-                for key in [key for key in cache if key[0] == run]:
+                for key in [key for key in list(cache) if key[0] == run]:  # others add to it
                     del cache[key]
 
     def close(self) -> None:
@@ -171,7 +178,7 @@ class Performer:
             case Inject(lease):
                 kind, hold, client = self._held(run, lease)
                 self._last_look(run)
-                kind.inject(hold, client)
+                kind.inject(self._by_the_wall(hold), client)
                 return e.Injected(at=0, lease=lease)
             case LookForEffect(lease):
                 kind, hold, client = self._held(run, lease)
@@ -300,6 +307,14 @@ class Performer:
         if run.spec.secrets:
             hold = from_plain(substitute(to_plain(hold), self._secrets_of(run)), Hold)
         return discovery.fault(hold.fault), hold, self._client("faults", hold.fault)
+
+    def _by_the_wall(self, hold: Hold) -> Hold:
+        """The hold with its deadline as the wall clock has it, by which targets end it (L3).
+
+        Since this process began, somebody may have set the wall clock.
+        """
+        ahead = self._wall() - self._clock()
+        return replace(hold, deadline=hold.deadline + ahead) if abs(ahead) > _SET else hold
 
     def _secrets_of_gate(self, run: Run, index: int) -> Secrets:
         """The secrets of the experiment for its gates, those of a policy for the policy's."""
