@@ -43,13 +43,14 @@ def conclude(run: Run) -> tuple[Verdict, str]:
 def _deviations(run: Run) -> Iterator[Stop]:
     within = format_seconds(run.spec.recover_within.seconds)
     for name, check in run.checks.items():
-        held, broke, _ = check.during
-        if broke > check.check.tolerate.fraction * (held + broke):
-            reason = (
-                f"the steady state did not hold: {name}: {broke} of {held + broke} samples "
-                f"failed, {check.check.tolerate} tolerated"
-            )
-            yield Stop(Verdict.DEVIATED, reason, run.at)
+        for held, broke, _ in (check.during, check.in_place):
+            if broke > check.check.tolerate.fraction * (held + broke):
+                reason = (
+                    f"the steady state did not hold: {name}: {broke} of {held + broke} samples "
+                    f"failed, {check.check.tolerate} tolerated"
+                )
+                yield Stop(Verdict.DEVIATED, reason, run.at)
+                break
         if check.streak < check.check.samples:
             said = f": {check.reason}" if check.reason else ""
             reason = f"the steady state did not return within {within}: {name}{said}"
@@ -66,7 +67,7 @@ def _doubts(run: Run) -> Iterator[Stop]:
             yield Stop(Verdict.INCONCLUSIVE, reason, run.at)
     since, until = run.in_place_since or 0.0, run.in_place_until or 0.0
     for name, check in run.checks.items():
-        held, broke, unknown = check.during
+        held, broke, unknown = check.in_place  # what held before it says nothing of the fault
         known = held + broke
         due = int((until - since) / check.check.every.seconds) if check.check.every else 1
         if known < max(1, due // 2) or unknown > known:

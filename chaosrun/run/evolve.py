@@ -149,6 +149,8 @@ def _check_sampled(run: Run, check: CheckState, event: e.Sampled) -> Run:
         case Moment.DURING:
             counts = _count(check.during, event.outcome)
             check = replace(check, due=due, during=counts, fresh=event.began)
+            if any(step.in_place(event.began) for step in run.steps.values()):
+                check = replace(check, in_place=_count(check.in_place, event.outcome))
         case Moment.AFTER:
             streak = check.streak + 1 if event.outcome is Outcome.HELD else 0
             check = replace(check, due=due, streak=streak, reason=event.reason)
@@ -172,18 +174,17 @@ def _check_before(run: Run, check: CheckState, event: e.Sampled) -> Run:
 
 def _check_broke(run: Run, check: CheckState, event: e.Sampled) -> Run:
     """A deviation that no later sample could make good is the answer: stop at once."""
-    held, broke, _ = check.during
     seconds = method_seconds(run.spec.method)
     planned = ceil(seconds / check.check.every.seconds) + 1 if check.check.every else 1
-    most = max(held + broke, planned)
-    if broke <= check.check.tolerate.fraction * most:
-        return run
-    said = f": {event.reason}" if event.reason else ""
-    reason = (
-        f"the steady state did not hold: {event.name}: {broke} of {held + broke} samples failed, "
-        f"{check.check.tolerate} tolerated{said}"
-    )
-    return _settle(_stopped(run, Verdict.DEVIATED, reason))
+    for held, broke, _ in (check.during, check.in_place):
+        if broke > check.check.tolerate.fraction * max(held + broke, planned):
+            said = f": {event.reason}" if event.reason else ""
+            reason = (
+                f"the steady state did not hold: {event.name}: {broke} of {held + broke} samples "
+                f"failed, {check.check.tolerate} tolerated{said}"
+            )
+            return _settle(_stopped(run, Verdict.DEVIATED, reason))
+    return run
 
 
 def _guard_sampled(run: Run, guard: GuardState, event: e.Sampled) -> Run:

@@ -36,12 +36,17 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class CheckState(msgspec.Struct, frozen=True):
-    """What is known of a check: counts by moment, and when it is due."""
+    """What is known of a check: counts by moment, and when it is due.
+
+    `during` counts from the lease on; `in_place` of these the samples that were begun while a
+    fault was in place.
+    """
 
     check: Check
     due: float = 0.0
     before: tuple[int, int, int] = (0, 0, 0)
     during: tuple[int, int, int] = (0, 0, 0)
+    in_place: tuple[int, int, int] = (0, 0, 0)
     streak: int = 0
     fresh: float = -inf
     reason: str = ""
@@ -99,6 +104,12 @@ class StepState(msgspec.Struct, frozen=True):
     @property
     def closed(self) -> bool:
         return self.restored_at is not None
+
+    def in_place(self, at: float) -> bool:
+        """Whether its fault was in place then."""
+        if self.injected_at is None or at < self.injected_at:
+            return False
+        return self.restored_at is None or at <= self.restored_at
 
 
 class Owed(msgspec.Struct, frozen=True):

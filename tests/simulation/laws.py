@@ -97,6 +97,11 @@ def _check_pass(events: Sequence[AnyEvent], world: World) -> None:
         broke = [x for x in known if x.outcome is Outcome.BROKE]
         most = known_of.check.tolerate.fraction * len(known)
         require(len(broke) <= most, "L6", f"passed although {check} broke")
+        there = [x for x in known if any(s.in_place(x.began) for s in state.steps.values())]
+        require(bool(there), "L6", f"passed although {check} was not sampled in place")
+        most = known_of.check.tolerate.fraction * len(there)
+        broke = [x for x in there if x.outcome is Outcome.BROKE]
+        require(len(broke) <= most, "L6", f"passed although {check} broke in place")
     for guard, guard_state in state.guards.items():
         patient = guard_state.guard.for_.seconds > 0
         bad = {Outcome.UNKNOWN} if patient else {Outcome.UNKNOWN, Outcome.BROKE}
