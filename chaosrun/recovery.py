@@ -6,11 +6,12 @@ only difference. A driver is known to be gone by its lock in the journal, never 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from chaosrun import events as e
 from chaosrun.engine import Engine, Observer
-from chaosrun.errors import SequenceTaken
+from chaosrun.errors import JournalUnavailable, SequenceTaken
 from chaosrun.events import Verdict
 from chaosrun.journal import Journal, RunRow
 from chaosrun.perform import Clock
@@ -38,15 +39,31 @@ def recover(
 ) -> dict[str, e.Finished]:
     """Take these runs up and revert what they owe; how each ended.
 
-    A run that another driver took up meanwhile is left to it, and is not in the result.
+    A run that another driver took up meanwhile is left to it, and is not in the result. One that
+    cannot be read keeps no other from it: JournalUnavailable is raised after all that can be done.
     """
     engine = Engine(journal, observers=observers, clock=clock)
+    unreadable: JournalUnavailable | None = None
     try:
-        for run in runs:
+        for run in _still_dead(journal, runs):
             try:
                 engine.resume(run, reason)
             except SequenceTaken:
                 continue
-        return engine.loop()
+            except JournalUnavailable as error:
+                unreadable = unreadable or error
+        ended = engine.loop()
     finally:
         engine.close()
+    if unreadable is not None:
+        raise unreadable
+    return ended
+
+
+def _still_dead(journal: Journal, runs: Sequence[str]) -> list[str]:
+    """Without those whose driver had only lost its connection for a moment."""
+    if journal.blink:
+        time.sleep(journal.blink)
+        alive = {row.run for row in journal.runs(unfinished=True) if row.driver_alive}
+        return [run for run in runs if run not in alive]
+    return list(runs)

@@ -5,8 +5,11 @@ Law (L7): this is a fold of the journal; nothing else says what is in place.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
+from chaosrun.errors import JournalUnavailable
 from chaosrun.journal import Journal, RunRow
 from chaosrun.run import Owed, Run, fold
 
@@ -31,8 +34,22 @@ class Unfinished(msgspec.Struct, frozen=True):
         return not self.row.driver_alive
 
 
-def unfinished(journal: Journal) -> tuple[Unfinished, ...]:
-    """Every run without an end, newest first."""
-    return tuple(
-        Unfinished(row, fold(journal.events(row.run))) for row in journal.runs(unfinished=True)
-    )
+def unfinished(
+    journal: Journal,
+    only: Collection[str] = (),
+    unreadable: list[JournalUnavailable] | None = None,
+) -> tuple[Unfinished, ...]:
+    """Every run without an end, newest first; of these `only` some, if any are named.
+
+    Why a run is `unreadable` is put into that list; without one, it is raised.
+    """
+    found: list[Unfinished] = []
+    for row in journal.runs(unfinished=True):
+        if not only or row.run in only:
+            try:
+                found.append(Unfinished(row, fold(journal.events(row.run))))
+            except JournalUnavailable as error:
+                if unreadable is None:
+                    raise
+                unreadable.append(error)
+    return tuple(found)

@@ -11,6 +11,7 @@ from chaosrun.cli.console import Console, clean
 
 if TYPE_CHECKING:
     from chaosrun.cli.owing import Unfinished
+    from chaosrun.errors import JournalUnavailable
 
 
 @make.command(
@@ -37,17 +38,18 @@ def command(console: Console, runs: tuple[str, ...], dry_run: bool, journal_url:
 
     with make.opened(journal_url) as journal:
         wanted = {journal.find(run) for run in runs}
-        found = [
-            one for one in reversed(unfinished(journal)) if not wanted or one.row.run in wanted
-        ]
+        unreadable: list[JournalUnavailable] = []
+        found = list(reversed(unfinished(journal, wanted, None if wanted else unreadable)))
         left = [one for one in found if one.needs_recovery]
         _say_what_not(console, found, wanted)
         if not left:
+            _raise_first(unreadable)
             console.print("nothing is left behind")
             return 0
         if dry_run:
             for one in left:
                 _would(console, one)
+            _raise_first(unreadable)
             return 7 if any(one.owed for one in left) else 0
         from chaosrun.recovery import recover
 
@@ -56,8 +58,17 @@ def command(console: Console, runs: tuple[str, ...], dry_run: bool, journal_url:
             signals.tell(screen.signal)
             with screen.plain_watch(journal) as observers:
                 recover(journal, [one.row.run for one in left], observers=observers)
-        owing = [one for one in unfinished(journal) if one.row.run in {o.row.run for o in left}]
-    return _conclude(console, len(left), owing)
+        owing = list(unfinished(journal, {one.row.run for one in left}))
+    code = _conclude(console, len(left), owing)
+    if code == 0:
+        _raise_first(unreadable)
+    return code
+
+
+def _raise_first(unreadable: list[JournalUnavailable]) -> None:
+    """What cannot be read may owe something: after all that can be done, it is said."""
+    if unreadable:
+        raise unreadable[0]
 
 
 def _say_what_not(console: Console, found: list[Unfinished], wanted: set[str]) -> None:

@@ -65,6 +65,9 @@ class TargetLock(msgspec.Struct, frozen=True, kw_only=True):
 class Journal(Protocol):
     """What every store promises. All methods may raise JournalUnavailable, and are thread-safe."""
 
+    blink: float
+    """For how many seconds a living driver may look dead: until it has connected anew."""
+
     def register(self, driver: str) -> None:
         """Make this process known as alive under that name, until it ends or closes."""
 

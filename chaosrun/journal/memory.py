@@ -40,6 +40,8 @@ _Key = tuple[str, str, str]
 class MemoryJournal:
     """Events as they are, in lists. Share one between simulated processes."""
 
+    blink = 0.0
+
     def __init__(self) -> None:
         self._lock = Lock()
         self._events: dict[str, list[AnyEvent]] = {}

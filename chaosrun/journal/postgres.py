@@ -91,6 +91,7 @@ _HINTS: Final[dict[type[psycopg.Error], str]] = {
 class PostgresJournal(SqlJournal):
     """A journal for the processes of many machines."""
 
+    blink = 1.0
     _for_update = " FOR UPDATE"
 
     def __init__(self, parameters: dict[str, Any]) -> None:

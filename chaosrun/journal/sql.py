@@ -73,6 +73,7 @@ class SqlJournal(ABC):
 
     where: str
     """How errors name this journal; never with a password."""
+    blink = 0.0
     _for_update = ""
 
     def __init__(self, where: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +128,25 @@ def test_what_a_killed_run_left_is_shown_and_recovered(chaosrun: Chaosrun) -> No
     assert not chaosrun.marked
     assert chaosrun("status").returncode == 0
     assert chaosrun("recover").stdout == "nothing is left behind\n"
+
+
+def test_what_cannot_be_read_keeps_nothing_else_from_being_put_back(chaosrun: Chaosrun) -> None:
+    process = chaosrun.start("run", chaosrun.experiment(hold="60s"))
+    chaosrun.wait_for_mark()
+    process.kill()
+    process.wait()
+    (database,) = chaosrun.place.rglob("journal.db")
+    with contextlib.closing(sqlite3.connect(database)) as beside:
+        beside.execute("INSERT INTO events SELECT 'newer', sequence, type, at, '{}' FROM events")
+        beside.execute(
+            "INSERT INTO runs SELECT 'newer', name, started_at, 'gone', NULL, NULL FROM runs"
+        )
+        beside.commit()
+    recovered = chaosrun("recover")
+    assert not chaosrun.marked
+    assert "1 run is recovered" in recovered.stdout
+    assert "of run newer cannot be read" in recovered.stderr
+    assert recovered.returncode == 6
 
 
 def test_a_stranded_run_can_be_taken_up_when_its_way_is_free(chaosrun: Chaosrun) -> None:
