@@ -17,8 +17,10 @@ import gc
 import heapq
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from math import inf
 from queue import Empty, SimpleQueue
 
@@ -37,7 +39,18 @@ from chaosrun.errors import (
     TermExceeded,
 )
 from chaosrun.events import AnyEvent, Failure, Verdict
-from chaosrun.inbox import Asked, Ended, Heard, Inbox, Left, Message, Taken, Written
+from chaosrun.inbox import (
+    Asked,
+    Ended,
+    Heard,
+    Inbox,
+    LateNews,
+    Left,
+    Message,
+    NotTaken,
+    Taken,
+    Written,
+)
 from chaosrun.journal import Journal
 from chaosrun.perform import Clock, Performer, failed
 from chaosrun.policed import Under
@@ -72,6 +85,9 @@ _NO_ANSWER_FROM_DISK = 12.0
 _JOURNAL_RETRY = 0.5
 _GATHER = 0.02
 _JOURNAL_PATIENCE = 15.0
+_STOOD_STILL = 0.25
+_COMES_ROUND = 0.1
+"""Seconds that others get to answer when this process was not run for a while: nor were they."""
 
 
 class Engine:
@@ -93,13 +109,18 @@ class Engine:
         self._clock = clock or steady_clock()
         self._switches = Switches(journal, self._clock)
         self._rounds = Rounds(self._switches)
-        self._performer = Performer(journal, self._clock, switches=self._switches)
+        wall = time.time if clock is None else clock
+        self._performer = Performer(journal, self._clock, switches=self._switches, wall=wall)
         self._workers = workers or Workers()
         self._inbox: Inbox = inbox or SimpleQueue()
         self._drives: dict[str, Drive] = {}
         self._dirty: dict[str, None] = {}  # in the order in which they came: who waited longest
         self._unwritten: dict[str, None] = {}
-        self._late: list[tuple[str, e.Injected | e.InjectFailed]] = []
+        self._late: list[tuple[str, LateNews]] = []
+        self._late_until = 0.0
+        self._take_up_at = 0.0
+        self._taking_up: set[str] = set()
+        self._astray: set[Flight] = set()  # injections of runs that another driver has now
         self._wakes: list[tuple[float, str]] = []
         self._deadlines: list[tuple[float, int, str, Flight]] = []
         self._writing = False
@@ -164,29 +185,30 @@ class Engine:
         self._journal.append(started.run, 0, [started])
         self._inbox.put(Taken(started.run, fold([started]), [started], policies))
 
-    def take_up(self, run: str, reason: str) -> None:
-        """`resume` from any thread, for an engine that serves. Raises as it does."""
+    def take_up(self, run: str, reason: str, *news: AnyEvent) -> None:
+        """`resume` from any thread, for an engine that turns. Raises as it does.
+
+        `news` are events that became known since the run's driver left it.
+        """
         state = fold(self._journal.events(run))
         at = max(self._clock(), state.at)
-        resumed = e.Resumed(at=at, driver=self.driver, reason=reason)
-        self._journal.append(run, state.sequence, [resumed])
-        self._inbox.put(Taken(run, evolve(state, resumed), [resumed]))
+        events = [e.Resumed(at=at, driver=self.driver, reason=reason), *news]
+        self._journal.append(run, state.sequence, events)
+        for event in events:
+            state = evolve(state, event)
+        self._inbox.put(Taken(run, state, events))
 
-    def resume(self, run: str, reason: str, *news: AnyEvent) -> None:
+    def resume(self, run: str, reason: str) -> None:
         """Take up a run that its driver left, to revert what it owes.
 
-        `news` are events that became known since. Raises SequenceTaken when another driver
-        was quicker.
+        Raises SequenceTaken when another driver was quicker.
         """
         self.register()
         state = fold(self._journal.events(run))
         resumed = e.Resumed(at=max(self._clock(), state.at), driver=self.driver, reason=reason)
-        events = [resumed, *news]
-        self._journal.append(run, state.sequence, events)
-        for event in events:
-            self._observe(run, state.sequence, event)
-            state = evolve(state, event)
-        self._adopt(run, state)
+        self._journal.append(run, state.sequence, [resumed])
+        self._observe(run, state.sequence, resumed)
+        self._adopt(run, evolve(state, resumed))
 
     def stop(self, run: str, verdict: Verdict, by: str, reason: str, signal: int = 0) -> None:
         """Ask a run to stop and revert. May be called from any thread or signal handler."""
@@ -203,7 +225,7 @@ class Engine:
     def loop(self) -> dict[str, e.Finished]:
         """Drive until every run has finished, and return how each ended."""
         with _rare_searches_for_garbage():
-            while self._drives:
+            while self._drives or self._more_may_come:
                 self._turn()
         results, self._results = self._results, {}
         return results
@@ -212,12 +234,18 @@ class Engine:
         """Drive what comes in, until `leave` was called and every run has finished."""
         self._told = told
         with _rare_searches_for_garbage():
-            while self._drives or not self._left:
+            while self._drives or self._more_may_come or not self._left:
                 self._turn()
 
     def leave(self) -> None:
         """Let `serve` end once every run has finished. May be called from any thread."""
         self._inbox.put(Left())
+
+    @property
+    def _more_may_come(self) -> bool:
+        """Whether an injection may still end, or has ended, whose run is not driven here."""
+        waiting = self._late or self._taking_up or self._astray
+        return bool(waiting) and self._clock() < self._late_until
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -249,6 +277,8 @@ class Engine:
                     self._written(message)
                 case Taken():
                     self._taken(message)
+                case NotTaken():
+                    self._not_taken(message)
                 case Left():
                     self._left = True
                 case Answered():
@@ -257,7 +287,7 @@ class Engine:
         self._expire(now)
         self._listen(now)
         self._go_round(now)
-        self._take_up_late()
+        self._take_up_late(now)
         self._miss_writes(now)
         while self._wakes and self._wakes[0][0] <= now:
             self._dirty[heapq.heappop(self._wakes)[1]] = None
@@ -278,8 +308,16 @@ class Engine:
             times.append(self._next_write)
         if self._workers.unblock():
             times.append(self._clock() + _UNBLOCK)
-        wait = 0.0 if self._dirty else max(0.0, min(times) - self._clock())
-        found = []
+        began = self._clock()
+        wait = 0.0 if self._dirty else max(0.0, min(times) - began)
+        found = self._arrived(wait)
+        if self._clock() - began - wait > _STOOD_STILL:
+            found += self._arrived(_COMES_ROUND)
+        return found
+
+    def _arrived(self, wait: float) -> list[Message]:
+        """All there is, once there is one; nothing after `wait` seconds without any."""
+        found: list[Message] = []
         with contextlib.suppress(Empty):
             found.append(self._inbox.get(timeout=wait))
             while True:
@@ -293,11 +331,25 @@ class Engine:
             self._happened(message.run, drive, event)
         elif isinstance(event, e.Injected | e.InjectFailed):  # nobody waited for it any more
             event = msgspec.structs.replace(event, late=True)
+            self._astray.discard(flight)
             if drive is None:
-                self._late.append((message.run, event))
+                self._is_late(message.run, event)
             else:
                 drive.given_up.discard(flight)
+                self._look_anew(drive, event.lease)
                 self._happened(message.run, drive, event)
+
+    def _look_anew(self, drive: Drive, lease: str) -> None:
+        """Drop a look whether the lease is restored: it may have seen what was before."""
+        flight = drive.flights.pop(LookRestored(lease), None)
+        if flight is not None:
+            flight.cancellation.cancel()
+            if flight.job:
+                flight.job.give_up()
+
+    def _is_late(self, name: str, news: LateNews) -> None:
+        self._late.append((name, news))
+        self._late_until = self._clock() + _JOURNAL_PATIENCE
 
     def _asked(self, message: Asked) -> None:
         names = [message.run] if message.run else list(self._drives)
@@ -327,17 +379,30 @@ class Engine:
         self._hurry = self._hurry or not isinstance(event, e.Sampled)
         self._dirty[name] = None
 
-    def _take_up_late(self) -> None:
+    def _take_up_late(self, now: float) -> None:
         """An injection that was given up ended after its run did: the run owes again."""
         late, self._late = self._late, []
-        for name, event in late:
-            try:
-                self.resume(name, "an injection ended after the run did", event)
-            except SequenceTaken:
-                self._late.append((name, event))
-            except JournalUnavailable:
-                self._late.append((name, event))
-                return
+        for name, news in late:
+            if (drive := self._drives.get(name)) is not None:  # it was taken up meanwhile
+                self._look_anew(drive, news.lease)
+                self._happened(name, drive, news)
+            elif name in self._taking_up or now < self._take_up_at:
+                self._late.append((name, news))
+            else:
+                self._taking_up.add(name)
+                self._workers.submit(partial(self._take_up_with, name, news), Lane.URGENT)
+
+    def _take_up_with(self, name: str, news: LateNews) -> None:
+        """On a worker's thread: the journal may not answer, and others are not to wait for it."""
+        try:
+            self.take_up(name, "an injection ended after the run did", news)
+        except Exception:  # noqa: BLE001 - top of a thread: whatever it was, it is tried again
+            self._inbox.put(NotTaken(name, news))
+
+    def _not_taken(self, message: NotTaken) -> None:
+        self._taking_up.discard(message.run)
+        self._late.append((message.run, message.news))
+        self._take_up_at = self._clock() + _JOURNAL_RETRY
 
     def _expire(self, now: float) -> None:
         """Give up effects past their deadline: they may have happened, and nobody waits."""
@@ -495,11 +560,12 @@ class Engine:
         It may have reverted and looked before an injection of ours landed; whatever ours
         has done or still does is late news, and makes the run owe again.
         """
-        self._late += [
-            (name, msgspec.structs.replace(event, late=True))
-            for event in drive.pending
-            if isinstance(event, e.Injected | e.InjectFailed)
-        ]
+        for event in drive.pending:
+            if isinstance(event, e.Injected | e.InjectFailed):
+                self._is_late(name, msgspec.structs.replace(event, late=True))
+        going = [flight for flight in drive.flights.values() if isinstance(flight.effect, Inject)]
+        self._astray.update(going, drive.given_up)
+        self._late_until = max(self._late_until, self._clock() + _LINGER)
         self._abandon(drive)
         self._drop(name, drive, Verdict.ERROR, "another driver took the run over")
 
@@ -558,6 +624,7 @@ class Engine:
             self._registered = True
 
     def _taken(self, message: Taken) -> None:
+        self._taking_up.discard(message.run)
         since = message.state.sequence - len(message.events)
         if message.policies is not None:
             self._performer.put_under(message.run, message.policies)

@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from chaosrun.drive import Batch, Flight
-from chaosrun.events import AnyEvent, Verdict
+from chaosrun.events import AnyEvent, Injected, InjectFailed, Verdict
 from chaosrun.journal import Halt, Request
 from chaosrun.policy.policies import Policies
 from chaosrun.run import Run
@@ -58,11 +58,22 @@ class Taken(msgspec.Struct, frozen=True):
     """What it is put under; None for a run that is resumed, which injects nothing any more."""
 
 
+LateNews = Injected | InjectFailed
+"""How an injection ended that was given up, or whose run this engine does not drive any more."""
+
+
+class NotTaken(msgspec.Struct, frozen=True):
+    """A message: a run that owes again by this news could not be taken up yet."""
+
+    run: str
+    news: LateNews
+
+
 class Left(msgspec.Struct, frozen=True):
     """A message: nothing more will come in."""
 
 
-Message = Ended | Asked | Heard | Written | Taken | Left | Answered
+Message = Ended | Asked | Heard | Written | Taken | NotTaken | Left | Answered
 
 
 class Inbox(Protocol):

@@ -22,18 +22,24 @@ from chaosrun.units import Duration
 
 
 class FileFault(Fault[None], frozen=True, kw_only=True):
-    """Puts a file into a directory; `hang` makes the injection wait first."""
+    """Puts a file into a directory; `hang` makes the injection wait first.
+
+    `lag` makes the revert wait first, and three times as long the answer of what was looked at.
+    """
 
     name: ClassVar[str] = "file.fault"
     directory: str
     thing: str = "thing"
     hang: Duration = Duration(0)
+    lag: Duration = Duration(0)
     workload: str = ""
     reserved: str = ""
     of: int = 1
 
     def plan(self, client: None, rng: random.Random) -> Hold:
-        undo = {"directory": self.directory, "hang": self.hang.seconds}
+        undo = {
+            "directory": self.directory, "hang": self.hang.seconds, "lag": self.lag.seconds,
+        }  # fmt: skip
         target = Target(
             kind="file", id=f"{self.directory}/{self.thing}", undo=undo,
             groups={"workload": self.workload}, reserved=self.reserved,
@@ -50,6 +56,7 @@ class FileFault(Fault[None], frozen=True, kw_only=True):
 
     @classmethod
     def revert(cls, hold: Hold, client: None) -> None:
+        time.sleep(hold.targets[0].undo["lag"])
         reverted = _file(hold).with_suffix(".reverted")
         reverted.write_text(str(time.time()), encoding="utf-8")
         _file(hold).unlink(missing_ok=True)
@@ -60,7 +67,9 @@ class FileFault(Fault[None], frozen=True, kw_only=True):
 
     @classmethod
     def restored(cls, hold: Hold, client: None) -> Evidence:
-        return Evidence(not _file(hold).exists(), "looked for the file")
+        gone, looked_at = not _file(hold).exists(), time.time()
+        time.sleep(3 * hold.targets[0].undo["lag"])
+        return Evidence(gone, "looked for the file", measured={"looked_at": looked_at})
 
 
 class FileSays(msgspec.Struct, frozen=True):

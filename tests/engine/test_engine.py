@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
+import msgspec
 import pytest
 
 from chaosrun import commands
 from chaosrun import events as e
 from chaosrun.engine import Engine
+from chaosrun.errors import JournalUnavailable
 from chaosrun.events import Verdict
+from chaosrun.inbox import Message
 from chaosrun.journal import Halt, Journal, open_journal
 from chaosrun.recovery import dead_runs, recover
 from chaosrun.run import fold
-from chaosrun.units import Duration
+from chaosrun.units import Duration, Share
 from chaosrun.workers import Job, Lane, Workers
 from tests.engine.conftest import Driven, World, wait
 
@@ -225,3 +231,99 @@ def test_a_thread_that_did_an_effect_is_no_longer_under_its_cancellation(
     engine.loop()
     engine.close()
     assert under == {None}
+
+
+def test_what_was_looked_at_before_a_late_injection_does_not_close_its_lease(
+    world: World, driven: Driven
+) -> None:
+    """It hangs past its time, and acts after the revert, while a look at that is on its way."""
+    with_ = {"directory": str(world.faults), "hang": "1.4s", "lag": "200ms"}
+    driven.start(world.experiment(with_=with_, timeout=Duration(1)))
+    driven.end()
+    told = [x for x in driven.events if isinstance(x, e.Injected | e.Reverted | e.Restored)]
+    kinds = [type(x).__name__ for x in told]
+    assert kinds == ["Reverted", "Injected", "Reverted", "Restored"], "it went another way"
+    reverted, restored = told[2:]
+    assert isinstance(reverted, e.Reverted)
+    assert isinstance(restored, e.Restored)
+    assert restored.measured["looked_at"] >= reverted.began
+    assert world.marks == []
+
+
+def test_an_engine_that_lost_its_run_sees_what_becomes_of_its_injection(
+    world: World, driven: Driven, journal: Journal
+) -> None:
+    with_ = {"directory": str(world.faults), "hang": "2s"}
+    run = driven.start(world.experiment(with_=with_, timeout=Duration(20)))
+    driven.wait_for(e.Leased)
+    other = Engine(journal)
+    other.resume(run, "its driver looked dead")
+    assert other.loop()[run].verdict is Verdict.CANCELLED
+    assert world.marks == [], "the injection was quicker than the other driver"
+    other.close()
+    driven.end()
+    assert any(isinstance(x, e.Injected) and x.late for x in journal.events(run))
+    assert world.marks == []
+    assert fold(journal.events(run)).owed == ()
+
+
+def test_samples_from_before_the_fault_was_in_place_do_not_outvote_those_while_it_was(
+    world: World, driven: Driven
+) -> None:
+    with_ = {"directory": str(world.faults), "hang": "3s"}
+    experiment = world.experiment(with_=with_, hold=Duration(0.5), timeout=Duration(20))
+    checks = tuple(
+        msgspec.structs.replace(check, tolerate=Share.parse("50%"))
+        for check in experiment.spec.steady_state
+    )
+    spec = msgspec.structs.replace(
+        experiment.spec, steady_state=checks, recover_within=Duration(20)
+    )
+    driven.start(msgspec.structs.replace(experiment, spec=spec))
+    driven.wait_for(e.Injected)
+    world.says("ill")
+    driven.wait_for(e.Restored)
+    world.says("well")
+    finished = driven.end()
+    assert finished.verdict is Verdict.DEVIATED, finished.reason
+
+
+def test_a_machine_that_stood_still_does_not_count_as_a_journal_that_does_not_answer(
+    world: World, journal: Journal
+) -> None:
+    """Nobody answers while nobody runs: who asks waits a moment more."""
+    stood = 0.0
+
+    class StandsStill(SimpleQueue[Message]):
+        def get(self, block: bool = True, timeout: float | None = None) -> Message:
+            nonlocal stood
+            if engine._listening and not stood:
+                stood = 30.0  # between the engine's question and the answer to it
+                raise Empty
+            return super().get(block, timeout)
+
+    engine = Engine(journal, clock=lambda: time.time() + stood, inbox=StandsStill())
+    engine.start(world.experiment(), seed=1)
+    (finished,) = engine.loop().values()
+    engine.close()
+    assert stood
+    assert "halt" not in finished.reason
+
+
+def test_a_run_that_cannot_be_read_keeps_no_other_from_being_recovered(
+    world: World, tmp_path: Path
+) -> None:
+    journal = open_journal(f"sqlite:///{tmp_path}/state/journal.db")
+    left = Engine(journal, driver="gone")
+    readable = left.start(world.experiment(), seed=1)
+    left.close()
+    unreadable = "20200101-000000-unreadable"
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "journal.db")) as beside:
+        beside.execute(
+            "INSERT INTO events SELECT ?, sequence, type, at, '{}' FROM events", [unreadable]
+        )
+        beside.commit()
+    with pytest.raises(JournalUnavailable, match=unreadable):
+        recover(journal, [unreadable, readable])
+    assert fold(journal.events(readable)).finished is not None
+    journal.close()

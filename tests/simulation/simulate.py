@@ -120,20 +120,23 @@ class SimEngine(Engine):
     def turns(self, most: int = MOST_TURNS) -> None:
         """The engine's loop, bounded: a run that does not end breaks a law."""
         for _ in range(most):
-            if not self._drives:
+            if not self.working:
                 return
             self._turn()
         raise laws.LawBroken(f"L2: no end after {most} turns: {self._drives}")
 
     def leave(self) -> None:
         """A process with no run left ends, and with it what it had begun; a daemon stays."""
-        if not self.daemon and not self._drives:
+        if not self.daemon and not self.working:
             self.close()
 
     def die(self) -> None:
         """Its process is gone."""
         self.daemon = False
         self._drives.clear()
+        self._late.clear()
+        self._taking_up.clear()
+        self._astray.clear()
         self.inbox.clear()
         self.close()
 
@@ -146,8 +149,13 @@ class SimEngine(Engine):
         self.turns()
 
     @property
+    def working(self) -> bool:
+        """Whether its loop goes on."""
+        return bool(self._drives) or self._more_may_come
+
+    @property
     def busy(self) -> bool:
-        return bool(self._drives) or (self.daemon and self.inbox.waiting)
+        return self.working or (self.daemon and self.inbox.waiting)
 
 
 class Story:
