@@ -120,7 +120,8 @@ class Engine:
         self._late_until = 0.0
         self._take_up_at = 0.0
         self._taking_up: set[str] = set()
-        self._astray: set[Flight] = set()  # injections of runs that another driver has now
+        self._astray: dict[Flight, tuple[str, float]] = {}
+        """Injections of runs that another driver has now: of which, and until when to wait."""
         self._wakes: list[tuple[float, str]] = []
         self._deadlines: list[tuple[float, int, str, Flight]] = []
         self._writing = False
@@ -244,8 +245,8 @@ class Engine:
     @property
     def _more_may_come(self) -> bool:
         """Whether an injection may still end, or has ended, whose run is not driven here."""
-        waiting = self._late or self._taking_up or self._astray
-        return bool(waiting) and self._clock() < self._late_until
+        late = bool(self._late or self._taking_up) and self._clock() < self._late_until
+        return late or bool(self._astray)
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -287,6 +288,7 @@ class Engine:
         self._expire(now)
         self._listen(now)
         self._go_round(now)
+        self._miss_astray(now)
         self._take_up_late(now)
         self._miss_writes(now)
         while self._wakes and self._wakes[0][0] <= now:
@@ -331,7 +333,7 @@ class Engine:
             self._happened(message.run, drive, event)
         elif isinstance(event, e.Injected | e.InjectFailed):  # nobody waited for it any more
             event = msgspec.structs.replace(event, late=True)
-            self._astray.discard(flight)
+            self._astray.pop(flight, None)
             if drive is None:
                 self._is_late(message.run, event)
             else:
@@ -378,6 +380,16 @@ class Engine:
         self._unwritten[name] = None
         self._hurry = self._hurry or not isinstance(event, e.Sampled)
         self._dirty[name] = None
+
+    def _miss_astray(self, now: float) -> None:
+        """What does not say how it ended may have acted after the other driver had looked."""
+        for flight, (name, until) in list(self._astray.items()):
+            if now >= until:
+                del self._astray[flight]
+                said = f"no answer within {now - flight.started:.3g}s"
+                event = failed(flight.effect, Failure.INDETERMINATE, said, flight.started)
+                assert isinstance(event, e.InjectFailed)
+                self._is_late(name, msgspec.structs.replace(event, at=now, late=True))
 
     def _take_up_late(self, now: float) -> None:
         """An injection that was given up ended after its run did: the run owes again."""
@@ -564,8 +576,8 @@ class Engine:
             if isinstance(event, e.Injected | e.InjectFailed):
                 self._is_late(name, msgspec.structs.replace(event, late=True))
         going = [flight for flight in drive.flights.values() if isinstance(flight.effect, Inject)]
-        self._astray.update(going, drive.given_up)
-        self._late_until = max(self._late_until, self._clock() + _LINGER)
+        for flight in (*going, *drive.given_up):
+            self._astray[flight] = (name, self._clock() + _LINGER)
         self._abandon(drive)
         self._drop(name, drive, Verdict.ERROR, "another driver took the run over")
 
