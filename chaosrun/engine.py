@@ -313,8 +313,9 @@ class Engine:
         began = self._clock()
         wait = 0.0 if self._dirty else max(0.0, min(times) - began)
         found = self._arrived(wait)
-        if self._clock() - began - wait > _STOOD_STILL:
-            found += self._arrived(_COMES_ROUND)
+        if (now := self._clock()) - began - wait > _STOOD_STILL:
+            while (left := now + _COMES_ROUND - self._clock()) > 0:
+                found += self._arrived(left)
         return found
 
     def _arrived(self, wait: float) -> list[Message]:
