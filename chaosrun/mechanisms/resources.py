@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from chaosrun.errors import Refused, Transient
-from chaosrun.mechanisms import dns, envoy, worker
+from chaosrun.mechanisms import dns, envoy, open_limit, worker
 from chaosrun.mechanisms.asked.pressure import Space
 from chaosrun.procfs import Identity
 
@@ -60,6 +61,10 @@ class Resources:
             ) from None
         except ProcessLookupError:
             raise Transient(f"process {identity.pid} has ended") from None
+
+    def youngest(self, processes: Iterable[Identity]) -> int:
+        """When the youngest of these processes and of all that they started did start."""
+        return open_limit.youngest(processes)
 
     def name_servers(self, path: str) -> list[str]:
         """The name servers in a resolv.conf(5); none where there is no such file."""

@@ -99,10 +99,10 @@ def word_of(process: subprocess.Popen[str]) -> str:
     return str(process.args[-1])
 
 
-def ask(process: subprocess.Popen[str]) -> str:
+def ask(process: subprocess.Popen[str], line: str = "") -> str:
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write("\n")
+    process.stdin.write(f"{line}\n")
     process.stdin.flush()
     return process.stdout.readline().strip()
 
@@ -325,6 +325,77 @@ def test_children_get_their_limit_back_too(started: Any) -> None:
     end(hold)
     assert resource.prlimit(child, resource.RLIMIT_NOFILE) == before
     os.kill(child, signal.SIGKILL)
+
+
+FAMILY = (
+    "import os, resource, sys, time\n"
+    "def start(limits):\n"
+    "    reader, writer = os.pipe()\n"
+    "    child = os.fork()\n"
+    "    if child == 0:\n"
+    "        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+    "        new = [int(each) for each in limits.split(',')]\n"
+    "        resource.setrlimit(resource.RLIMIT_NOFILE, (new[0], new[1] if new[1:] else hard))\n"
+    "        os.write(writer, b'x'); time.sleep(600)\n"
+    "    os.read(reader, 1)\n"
+    "    return child\n"
+    "print('x', flush=True)\n"
+    "for line in sys.stdin: print(start(line), flush=True)\n"
+)
+"""Starts a child with a limit of its own for each line: `SOFT`, or `SOFT,HARD`."""
+
+
+def test_each_gets_its_own_limit_back_and_none_keeps_the_others_from_theirs(
+    started: Any, tmp_path: Path
+) -> None:
+    process = started(FAMILY)
+    file = tmp_path / "pid"
+    file.write_text(str(process.pid))
+    children: list[int] = []
+
+    def start(limits: str) -> int:
+        children.append(int(ask(process, limits)))
+        return children[-1]
+
+    def limits(pid: int) -> tuple[int, int]:
+        return resource.prlimit(pid, resource.RLIMIT_NOFILE)
+
+    before = limits(process.pid)
+    try:
+        lower, hard_too = start("300"), start("256,256")
+        hold = injected("host.fd", target={"pidFile": str(file)}, leave=40)
+        meanwhile = start("20,30")
+        end(hold)
+        assert limits(process.pid) == before
+        assert limits(lower) == (300, before[1])
+        assert limits(hard_too) == (256, 256)
+        assert limits(meanwhile) == (30, 30)  # as much as it may have
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_a_process_that_lowers_its_hard_limit_meanwhile_gets_what_it_may_have(started: Any) -> None:
+    process = started(OPENER)
+    hold = injected("host.fd", target={"command": word_of(process)}, leave=3)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (6, 64))
+    end(hold)
+    assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (64, 64)
+
+
+def test_parent_and_child_that_are_both_meant_have_limits_of_their_own(started: Any) -> None:
+    process = started(FAMILY)
+    before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    child = int(ask(process, "300"))
+    try:
+        meant = {"command": word_of(process), "pick": "all"}
+        hold = injected("host.fd", target=meant, leave=40)
+        assert len(hold.targets) == 2
+        end(hold)
+        assert resource.prlimit(child, resource.RLIMIT_NOFILE) == (300, before[1])
+        assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == before
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_files_are_held_open() -> None:

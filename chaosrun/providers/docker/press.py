@@ -171,6 +171,7 @@ class Fd(within.Within, frozen=True, kw_only=True):
                 for each in members
             ),
             leave=self.leave,
+            youngest=at.client.youngest(members),
         )
         foreign = any(at.client.user_of(each.pid) != at.client.user() for each in members)
         return within.Part(

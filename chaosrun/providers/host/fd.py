@@ -101,6 +101,7 @@ class Fd(Held, frozen=True, kw_only=True):
                 for target in targets
             ),
             leave=leave,
+            youngest=client.youngest(identity_of(target) for target in targets),
         )  # fmt: skip
         return self.held(
             client,
