@@ -40,6 +40,8 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("ExecStart=")]
     program, *words = line.removeprefix("ExecStart=").split()
     is_a_command_line(words)
+    # Else systemd kills the processes that hold faults as soon as the runner is gone.
+    assert "KillMode=process" in text.splitlines()
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is missing: apt-get install systemd")
     unit = tmp_path / "chaosrun.service"
