@@ -29,6 +29,7 @@ _OTHERS = {
     "io.kubernetes.pod.name": "a Kubernetes pod: use the faults of provider kubernetes",
 }
 _RUNNING, _PAUSED = "running", "paused"
+_OF_ANOTHER = "container:"
 
 
 class OnEngine(
@@ -129,7 +130,10 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
-    """One container as it is now. `policy` is its restart policy; `networks` are its endpoints."""
+    """One container as it is now. `policy` is its restart policy; `networks` are its endpoints.
+
+    `uses` are the containers whose namespaces it shares, as whoever made it named them.
+    """
 
     id: str
     name: str
@@ -147,6 +151,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     removes_itself: bool
     most_tasks: int
     network_mode: str
+    uses: tuple[str, ...]
     networks: dict[str, Any]
 
     @property
@@ -182,6 +187,13 @@ def present(client: Docker, engine: Engine, target: Target) -> Container:
     if found is None:
         raise Refused(f"container {target.label} is gone")
     return found
+
+
+def all_running(client: Docker, engine: Engine) -> list[Container]:
+    """Every container of the engine that runs now, paused ones too, by name."""
+    listed = (one for one in client.containers(engine, {}) if one["State"] in (_RUNNING, _PAUSED))
+    found = (inspected(client, engine, one["Id"]) for one in listed)
+    return sorted((each for each in found if each and each.runs), key=lambda each: each.name)
 
 
 def as_target(listed: Listed, engine: Engine) -> Target:
@@ -293,5 +305,10 @@ def _container(written: dict[str, Any]) -> Container:
         removes_itself=bool(host.get("AutoRemove")),
         most_tasks=host.get("PidsLimit") or 0,
         network_mode=host.get("NetworkMode") or "",
+        uses=tuple(
+            mode.removeprefix(_OF_ANOTHER)
+            for mode in (host.get(key) or "" for key in ("NetworkMode", "PidMode", "IpcMode"))
+            if mode.startswith(_OF_ANOTHER) and mode != _OF_ANOTHER
+        ),
         networks=written["NetworkSettings"].get("Networks") or {},
     )

@@ -35,7 +35,8 @@ class Kill(Fault[Docker], frozen=True, kw_only=True):
     did not come back. By the `engine` it is `docker kill`, which tells the engine that the end is
     wanted: no restart policy applies, and the revert starts it. `auto` is a crash where the engine
     is on this machine and we may signal its processes. A container that handles the signal and
-    lives on has not ended, so the effect is not seen.
+    lives on has not ended, so the effect is not seen. Refused for one that would be removed when it
+    ends (--rm), and for one whose network or processes another container shares.
     """
 
     name: ClassVar[str] = "docker.kill"
@@ -77,7 +78,7 @@ class Kill(Fault[Docker], frozen=True, kw_only=True):
         engine = client.engine(self.target.engine)
         running = self.target.running(client, engine)
         targets = pick(life.targets_of(running, engine), self.target.pick, rng)
-        runs = [life.with_run(target, client, engine) for target in targets]
+        runs = life.with_runs(targets, client, engine)
         way = self._way(client, switch.possible(engine, [now for _, now in runs], client), [
             now.pid for _, now in runs
         ])  # fmt: skip

@@ -19,6 +19,7 @@ from chaosrun.providers.docker.client import Docker, Engine, until
 from chaosrun.providers.docker.containers import (
     Container,
     Listed,
+    all_running,
     as_target,
     each_now,
     engine_of,
@@ -47,8 +48,38 @@ def targets_of(found: Sequence[Listed], engine: Engine) -> list[Target]:
     return [as_target(each, engine) for each in found]
 
 
-def with_run(target: Target, client: Docker, engine: Engine) -> tuple[Target, Container]:
-    """The target with the run that it has now. Raises Refused when it must not end."""
+def with_runs(
+    targets: Sequence[Target], client: Docker, engine: Engine
+) -> list[tuple[Target, Container]]:
+    """The targets with the runs that they have now. Raises Refused when one must not end."""
+    found = [_with_run(target, client, engine) for target in targets]
+    refuse_shared(targets, client, engine)
+    return found
+
+
+def refuse_shared(targets: Sequence[Target], client: Docker, engine: Engine) -> None:
+    """Raise Refused when other running containers are in the namespaces of a target.
+
+    Those end with the target's processes: the others die, or keep a network that leads nowhere,
+    and nothing that brings the target back mends them.
+    """
+    running = all_running(client, engine)
+    for target in targets:
+        others = [each.name for each in running if any(_names(word, target) for word in each.uses)]
+        if others:
+            raise Refused(
+                f"container {target.label} shares its namespaces with {', '.join(others)}, "
+                "which would not come back with it",
+                hint="pick another, or harm it while it runs: docker.pause, docker.network",
+            )
+
+
+def _names(word: str, target: Target) -> bool:
+    """Whether a name, an id or the beginning of one means that container."""
+    return word == target.name or target.id.startswith(word)
+
+
+def _with_run(target: Target, client: Docker, engine: Engine) -> tuple[Target, Container]:
     now = present(client, engine, target)
     if not now.runs:
         raise Refused(f"container {now.name} does not run any more: it is {now.state}")

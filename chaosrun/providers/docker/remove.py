@@ -30,7 +30,8 @@ class Remove(Fault[Docker], frozen=True, kw_only=True):
     This cannot be undone, so the experiment must accept it by name. A container could be made again
     from its settings, but not as it was: its files outside of volumes, its id and its logs are
     gone. It is for what somebody makes anew: a deploy, an autoscaler, or `docker compose up`. Named
-    volumes stay; anonymous ones go only with `volumes`. One of Swarm or Kubernetes is refused.
+    volumes stay; anonymous ones go only with `volumes`. One of Swarm or Kubernetes is refused, and
+    one whose network or processes another container shares.
     """
 
     name: ClassVar[str] = "docker.remove"
@@ -50,6 +51,7 @@ class Remove(Fault[Docker], frozen=True, kw_only=True):
         for target in targets:
             if owner := present(client, engine, target).owner:
                 raise Refused(f"container {target.label} is of {owner}")
+        life.refuse_shared(targets, client, engine)
         return Hold(
             fault=self.name,
             targets=targets,

@@ -18,7 +18,8 @@ class Restart(Fault[Docker], frozen=True, kw_only=True):
     """Restart containers one after the other, and see that they run again.
 
     What it asks: does anybody lose a request while an instance is away for a moment, and does the
-    instance come back well? Refused for one that would be removed when it ends (--rm).
+    instance come back well? Refused for one that would be removed when it ends (--rm), and for one
+    whose network or processes another container shares.
     """
 
     name: ClassVar[str] = "docker.restart"
@@ -39,7 +40,7 @@ class Restart(Fault[Docker], frozen=True, kw_only=True):
         picked = pick(life.targets_of(running, engine), self.target.pick, rng)
         return Hold(
             fault=self.name,
-            targets=tuple(life.with_run(target, client, engine)[0] for target in picked),
+            targets=tuple(target for target, _ in life.with_runs(picked, client, engine)),
             population=len(running),
             effect="they are restarted, one after the other",
             undo=undo(engine, grace=self.grace.seconds),

@@ -24,9 +24,10 @@ class Stop(switch.Switched, frozen=True, kw_only=True):
     """Stop containers, and start them when the hold ends.
 
     The engine knows that the end is wanted, so no restart policy applies: they stay down for the
-    hold. Refused for one that would be removed when it ends (--rm), and for one that somebody else
-    would replace (Swarm, Kubernetes). Addresses and ports of the host that Docker chose, and nobody
-    asked for, may be others afterwards, as after any restart.
+    hold. Refused for one that would be removed when it ends (--rm), for one that somebody else
+    would replace (Swarm, Kubernetes), and for one whose network or processes another container
+    shares. Addresses and ports of the host that Docker chose, and nobody asked for, may be others
+    afterwards, as after any restart.
     """
 
     name: ClassVar[str] = "docker.stop"
@@ -45,7 +46,7 @@ class Stop(switch.Switched, frozen=True, kw_only=True):
         engine = client.engine(self.target.engine)
         running = self.target.running(client, engine)
         picked = pick(life.targets_of(running, engine), self.target.pick, rng)
-        runs = [life.with_run(target, client, engine) for target in picked]
+        runs = life.with_runs(picked, client, engine)
         switched = switch.possible(engine, [now for _, now in runs], client)
         return Hold(
             fault=self.name,

@@ -118,6 +118,23 @@ def test_one_that_somebody_else_replaces_is_refused(made: Made, docker: Docker) 
             planned(fault, docker, name)
 
 
+@pytest.mark.parametrize("kind", ["NetworkMode", "PidMode", "IpcMode"])
+def test_one_whose_namespaces_another_shares_is_refused(
+    kind: str, made: Made, docker: Docker, engine: DockerEngine
+) -> None:
+    """The other would keep a network that leads nowhere, or die with it."""
+    name = made(IpcMode="shareable")
+    for word in (name, engine.inspect(name)["Id"]):
+        other = made(**{kind: f"container:{word}"})
+        for fault in ("docker.kill", "docker.stop", "docker.restart", "docker.remove"):
+            with pytest.raises(Refused, match=f"shares its namespaces with {other}, which would"):
+                planned(fault, docker, name)
+            planned(fault, docker, other)  # it is in nobody's way
+        planned("docker.pause", docker, name)
+        engine.remove(other)
+    planned("docker.stop", docker, name)
+
+
 def test_a_container_without_a_network_of_its_own_has_none_to_lose(
     made: Made, docker: Docker
 ) -> None:
