@@ -261,6 +261,7 @@ def _impairing(wish: Impair, inside: Inside, machine: Machine) -> Harm:
     return harm_by(
         mechanism, offers, interface, wish.impairment, wish.traffic,
         ingress_was=machine.has_ingress(interface, inside),
+        filtered=machine.filters_coming_in(interface, inside),
     )  # fmt: skip
 
 

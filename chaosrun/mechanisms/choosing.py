@@ -61,10 +61,21 @@ def harm_by(
     *,
     remake: Sequence[str] = (),
     ingress_was: bool = False,
+    filtered: Sequence[str] = (),
 ) -> Harm:
-    """The harm as that mechanism does it."""
+    """The harm as that mechanism does it. `filtered` are filters of others for what comes in.
+
+    Raises Refused where those are asked before ours: what they decide about is not harmed, and
+    nothing would tell (law L6).
+    """
     if mechanism == "nftables":
         return Partition(traffic=traffic, share=impairment.loss, interface=interface)
+    if filtered and "in" in traffic.ways:
+        raise Refused(
+            f"{interface} has filters of somebody for what comes in, which decide before ours: "
+            f"{', '.join(filtered)}",
+            hint="direction: out, or another interface; loss can also be done by nftables",
+        )
     if mechanism == "tun":
         return Tun(
             interface=interface, impairment=impairment, traffic=traffic, ingress_was=ingress_was

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from chaosrun import network
 from chaosrun.errors import Refused, Transient
-from chaosrun.mechanisms import interfaces, kernel, rights
+from chaosrun.mechanisms import interfaces, kernel, queue, rights
 from chaosrun.mechanisms.inside import Inside
 from chaosrun.mechanisms.kernel import Offers
 
@@ -51,6 +51,10 @@ class Networks:
     def has_ingress(self, interface: str, inside: Inside) -> bool:
         """Whether somebody put a discipline there for what comes in."""
         return interfaces.has_ingress(interfaces.qdiscs(interface, inside))
+
+    def filters_coming_in(self, interface: str, inside: Inside) -> list[str]:
+        """The filters that others put there for what comes in."""
+        return queue.filters_coming_in(interface, inside)
 
     def remaking(self, interface: str, inside: Inside) -> tuple[str, ...]:
         """How its root discipline is made again, exactly. Raises Refused when it cannot be."""

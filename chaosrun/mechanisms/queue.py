@@ -13,9 +13,11 @@ from typing import Any, ClassVar, Literal
 
 from chaosrun.mechanisms import interfaces, tools
 from chaosrun.mechanisms.harm import Harm, Here, Seen
+from chaosrun.mechanisms.inside import Inside
 from chaosrun.mechanisms.tools import Failed
 from chaosrun.mechanisms.traffic import Traffic, Way, tc_matches
 
+_PREFERENCES = (10_000, 14_999)
 _ICMP6 = ("match", "ip6", "protocol", "58", "0xff", "match", "u8")
 _OF_THE_WIRE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ip", ("match", "ip", "dst", "224.0.0.0/3")),
@@ -25,7 +27,8 @@ _OF_THE_WIRE: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ipv6", (*_ICMP6, "0x86", "0xfe", "at", "40")),
     ("ipv6", (*_ICMP6, "0x88", "0xfe", "at", "40")),
 )
-_ABSENT = ("Cannot find device", "No such file", "Invalid handle", "does not exist", "not found")
+_ABSENT = ("Cannot find device", "No such file", "Invalid handle", "does not exist", "not found",
+           "Cannot find specified filter chain")  # fmt: skip
 _PRIO = ("prio", "bands", "4", "priomap", *"1222120011111111")
 _HTB = ("htb", "default", "0", "direct_qlen", "1000")
 _HTB_CLASS = ("htb", "rate", "32gbit", "ceil", "32gbit", "burst", "1m", "cburst", "1m",
@@ -143,6 +146,8 @@ def redirect_ingress(
 ) -> None:
     """Lead what comes in on an interface to another device, which gives it back.
 
+    Filters are at `ingress`: that is the same place under the kinds ingress and clsact, where
+    `parent ffff:` is none.
     With `spare`, what speaks of the wire itself goes on as ever: neighbours, groups, broadcasts.
     """
     listed = interfaces.qdiscs(interface)
@@ -150,11 +155,11 @@ def redirect_ingress(
         tools.run(["tc", "qdisc", "add", "dev", interface, "handle", "ffff:", "ingress"])
     spared = _OF_THE_WIRE if spare else ()
     for protocol, match in spared:  # what was added first is asked first
-        added = ["tc", "filter", "add", "dev", interface, "parent", "ffff:", "protocol", protocol]
+        added = ["tc", "filter", "add", "dev", interface, "ingress", "protocol", protocol]
         pref = str(preference(here, protocol))
         tools.run([*added, "pref", pref, "u32", *match, "flowid", ":1"])
     for protocol, words in tc_matches(traffic, "in"):
-        added = ["tc", "filter", "add", "dev", interface, "parent", "ffff:", "protocol", protocol]
+        added = ["tc", "filter", "add", "dev", interface, "ingress", "protocol", protocol]
         redirect = ["action", "mirred", "egress", "redirect", "dev", device]
         pref = str(preference(here, protocol))
         tools.run([*added, "pref", pref, "u32", *words, *redirect])
@@ -163,13 +168,24 @@ def redirect_ingress(
 def redirected(interface: str, here: Here) -> bool:
     """Whether filters of ours lead what comes in elsewhere."""
     try:
-        listed = tools.run_json(["tc", "-j", "filter", "show", "dev", interface, "parent", "ffff:"])
+        listed = tools.run_json(["tc", "-j", "filter", "show", "dev", interface, "ingress"])
     except Failed as failed:
         if absent(failed):
             return False
         raise
     ours = {preference(here, protocol) for protocol in ("ip", "ipv6")}
     return any(each.get("pref") in ours and "options" in each for each in listed)
+
+
+def filters_coming_in(interface: str, inside: Inside) -> list[str]:
+    """The filters of others for what comes in, each by its kind and preference."""
+    words = ["tc", "-j", "filter", "show", "dev", interface, "ingress"]
+    found = {
+        (each["pref"], f"{each['kind']} at pref {each['pref']}")
+        for each in tools.run_json(words, inside=inside)
+        if not is_ours(each["pref"])
+    }
+    return [said for _, said in sorted(found)]
 
 
 def unredirect_ingress(interface: str, here: Here, *, was: bool) -> None:
@@ -183,17 +199,24 @@ def unredirect_ingress(interface: str, here: Here, *, was: bool) -> None:
     if not interfaces.has_ingress(listed):
         return
     for protocol in ("ip", "ipv6"):
-        removed = ["tc", "filter", "del", "dev", interface, "parent", "ffff:"]
+        removed = ["tc", "filter", "del", "dev", interface, "ingress"]
         pref = str(preference(here, protocol))
         unless_absent([*removed, "protocol", protocol, "pref", pref])
-    rest = tools.run_json(["tc", "-j", "filter", "show", "dev", interface, "parent", "ffff:"])
-    if not was and not rest:
+    rest = tools.run_json(["tc", "-j", "filter", "show", "dev", interface, "ingress"])
+    # Never what has filters for what goes out as well (clsact): that is not the one we put there.
+    if not was and not rest and any(each["kind"] == "ingress" for each in listed):
         unless_absent(["tc", "qdisc", "del", "dev", interface, "ingress"])
 
 
 def preference(here: Here, protocol: str) -> int:
     """The preference of our filters: one a family, and the same for the same mark."""
-    return 2 * here.number(10_000, 14_999) + (protocol == "ipv6")
+    return 2 * here.number(*_PREFERENCES) + (protocol == "ipv6")
+
+
+def is_ours(pref: int) -> bool:
+    """Whether filters with that preference may be ours, under whatever mark."""
+    low, high = _PREFERENCES
+    return 2 * low <= pref <= 2 * high + 1
 
 
 def absent(failed: Failed) -> bool:

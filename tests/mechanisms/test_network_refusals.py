@@ -99,6 +99,59 @@ def test_a_root_qdisc_that_cannot_be_made_again_is_refused_though_forced(hosts: 
         planned(hosts, rate="1M", mechanism=mechanism, force=True)
 
 
+_MATCHED = "protocol ip pref 7 u32 match u32 0 0 flowid :1"
+
+
+def test_beside_somebodys_clsact_packets_are_harmed_and_what_was_there_stays(
+    hosts: TwoHosts,
+) -> None:
+    (mechanism, *_) = offered("netem", "tun")
+    hosts.exec("a", "tc", "qdisc", "add", "dev", "e0", "clsact")
+    hosts.exec("a", "tc", "filter", "add", "dev", "e0", "egress", *_MATCHED.split())
+    before, kept = hosts.state(), _filters(hosts, "egress")
+    hold = leased(planned(hosts, delay="50ms", direction="in", mechanism=mechanism))
+    kind = discovery.fault("host.network")
+    kind.inject(hold, Host())
+    assert kind.took_effect(hold, Host()).seen
+    assert hosts.round_trip() > 0.045
+    kind.revert(hold, Host())
+    assert kind.restored(hold, Host()).seen
+    assert hosts.state() == before
+    assert _filters(hosts, "egress") == kept
+
+
+def test_what_took_the_place_of_our_ingress_is_left_alone(hosts: TwoHosts) -> None:
+    (mechanism, *_) = offered("netem", "tun")
+    hold = leased(planned(hosts, delay="50ms", direction="in", mechanism=mechanism))
+    hosts.exec("a", "tc", "qdisc", "add", "dev", "e0", "clsact")  # since it was planned
+    hosts.exec("a", "tc", "filter", "add", "dev", "e0", "egress", *_MATCHED.split())
+    before, kept = hosts.state(), _filters(hosts, "egress")
+    kind = discovery.fault("host.network")
+    kind.inject(hold, Host())
+    kind.revert(hold, Host())
+    assert kind.restored(hold, Host()).seen
+    assert hosts.state() == before
+    assert _filters(hosts, "egress") == kept
+
+
+def _filters(hosts: TwoHosts, way: str) -> str:
+    return hosts.exec("a", "tc", "filter", "show", "dev", "e0", way)
+
+
+@pytest.mark.parametrize("kind", ["ingress", "clsact"])
+def test_where_somebodys_filters_decide_what_comes_in_it_is_refused(
+    hosts: TwoHosts, kind: str
+) -> None:
+    (mechanism, *_) = offered("netem", "tun")
+    hosts.exec("a", "tc", "qdisc", "add", "dev", "e0", kind)
+    planned(hosts, delay="50ms", mechanism=mechanism, direction="both")  # it stands in nobody's way
+    hosts.exec("a", "tc", "filter", "add", "dev", "e0", "ingress", *_MATCHED.split())
+    with pytest.raises(Refused, match="decide before ours: u32 at pref 7") as refused:
+        planned(hosts, delay="50ms", mechanism=mechanism, direction="both")
+    assert "direction: out" in refused.value.hint
+    assert planned(hosts, delay="50ms", mechanism=mechanism, direction="out")
+
+
 def test_a_mechanism_is_used_or_refused_and_never_replaced(hosts: TwoHosts) -> None:
     with pytest.raises(Refused, match="nftables cannot do this here: it can only lose") as refused:
         planned(hosts, delay="1s", mechanism="nftables")

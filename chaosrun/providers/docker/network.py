@@ -64,6 +64,7 @@ class Network(within.Within, Impaired, frozen=True, kw_only=True):
         harm = harm_by(
             mechanism, offers, interface, impairment, traffic, remake=remake,
             ingress_was=at.client.has_ingress(interface, at.inside),
+            filtered=at.client.filters_coming_in(interface, at.inside),
         )  # fmt: skip
         raw = (within.NET_RAW,) if mechanism == "tun" else ()
         return within.Part(

@@ -48,6 +48,7 @@ class Network(Held, Impaired, frozen=True, kw_only=True):
         harm = harm_by(
             mechanism, offers, interface, impairment, traffic, remake=remake,
             ingress_was=client.has_ingress(interface, inside),
+            filtered=client.filters_coming_in(interface, inside),
         )  # fmt: skip
         return self.held(
             client,
