@@ -46,20 +46,50 @@ def here() -> Place:
 
 
 def still_here(place: Place) -> bool:
-    """Whether we are there. False when we are, but it was restarted since.
+    """Whether we are there, among its processes. False when the machine was restarted since.
 
-    Raises Refused when that is another machine or container.
+    Raises Refused when that is another machine or container. On the same boot nothing is over
+    because we see other processes than those that were there: they may all run still.
     """
-    now = here()
-    if (place.boot, place.processes) == (now.boot, now.processes):
+    if _same_processes(place):
         return True
-    if (place.node, place.machine) == (now.node, now.machine):
+    if place.boot != here().boot and _same_name(place):
         return False
-    raise Refused(
-        f"that is on {place.node}, and this is {now.node}",
-        hint=f"run `chaosrun recover` on {place.node}",
-        code="another-machine",
-    )
+    raise _elsewhere(place)
+
+
+def require_same_machine(place: Place) -> None:
+    """For what is on its disk. Raises Refused when that is another machine or container.
+
+    One that was restarted since is the same, with other processes.
+    """
+    if not (_same_name(place) or _same_processes(place)):
+        raise _elsewhere(place)
+
+
+def same_boot(place: Place) -> bool:
+    """Whether it is the kernel there that runs here, be it in another container."""
+    return bool(place.boot) and place.boot == here().boot
+
+
+def _same_processes(place: Place) -> bool:
+    now = here()
+    return (place.boot, place.processes) == (now.boot, now.processes)
+
+
+def _same_name(place: Place) -> bool:
+    now = here()
+    return (place.node, place.machine) == (now.node, now.machine)
+
+
+def _elsewhere(place: Place) -> Refused:
+    now = here()
+    if place.node != now.node or not same_boot(place):
+        said, where = f"that is on {place.node}, and this is {now.node}", f"on {place.node}"
+    else:
+        said = f"that is among other processes of {place.node} than those that are seen here"
+        where = "where those are seen: in that container, or outside of any"
+    return Refused(said, hint=f"run `chaosrun recover` {where}", code="another-machine")
 
 
 def _first_line(path: str) -> str:

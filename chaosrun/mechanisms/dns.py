@@ -37,6 +37,7 @@ class Dns(Harm, frozen=True, kw_only=True, tag="dns"):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("CAP_NET_ADMIN",)
+    held_in = "network"
 
     names: tuple[str, ...]
     kind: Kind

@@ -15,7 +15,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -194,6 +194,9 @@ class Harm(
     """The Linux capabilities that it takes."""
     survives_restart: ClassVar[bool] = False
     """Whether it is still there after the machine was started anew, as files are."""
+    held_in: ClassVar[Literal["processes", "network", "engine"]] = "processes"
+    """Where it is: in processes and files as this container shows them; in the kernel, in a network
+    namespace; or in an engine. The last two are seen from other containers of that boot as well."""
     ends_with_workers: ClassVar[bool] = False
     """Whether it is over, and is to be removed at once, when one of its workers has ended."""
 

@@ -35,6 +35,7 @@ class Http(Harm, frozen=True, kw_only=True, tag="http"):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("CAP_NET_ADMIN",)
+    held_in = "network"
 
     program: str
     ports: tuple[int, ...]

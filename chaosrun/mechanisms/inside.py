@@ -93,6 +93,11 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether the network namespace is nowhere to be found any more."""
         return bool(self.network) and next(self._files(), None) is None
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether it is a network namespace and nothing else, and one that can be found here."""
+        return self.joins == ("net",) and bool(self.network) and not self.gone()
+
     def join(self) -> None:
         """Bring this process there. For a process with one thread, which stays there.
 

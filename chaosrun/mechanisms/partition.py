@@ -30,6 +30,7 @@ class Partition(Harm, frozen=True, kw_only=True, tag="partition"):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("CAP_NET_ADMIN",)
+    held_in = "network"
 
     traffic: Traffic = Traffic()
     how: Literal["drop", "reject"] = "drop"

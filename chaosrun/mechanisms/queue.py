@@ -39,6 +39,7 @@ class Queue(Harm, frozen=True, kw_only=True, tag="queue"):
     """A discipline (`leaf`, in words of tc) before which that traffic has to queue."""
 
     needs: ClassVar[tuple[str, ...]] = ("CAP_NET_ADMIN",)
+    held_in = "network"
 
     interface: str
     leaf: tuple[str, ...]

@@ -27,7 +27,7 @@ from chaosrun.mechanisms.directory import runtime_directory
 from chaosrun.mechanisms.harm import Harm, Here, Order, Seen
 from chaosrun.mechanisms.inside import Gone
 from chaosrun.mechanisms.notes import Held, held, read_note
-from chaosrun.place import still_here
+from chaosrun.place import same_boot, still_here
 from chaosrun.procfs import Identity
 
 SIGN = ("-m", "chaosrun.mechanisms")
@@ -163,7 +163,7 @@ def held_by(words: tuple[str, ...]) -> str:
 
 def look(order: Order) -> Seen:
     """Whether the harm is there now. Joins its namespaces: for a process of its own, or here."""
-    if not still_here(order.place):
+    if not _still_there(order):
         return Seen(False, "the machine was restarted since")
     here = Here(order.mark, order.deadline, str(runtime_directory()), order.inside)
     here.prepare()
@@ -180,7 +180,7 @@ def end(mark: str, order: Order | None = None) -> Seen:
     Raises Indeterminate when it is still there.
     """
     order = order or read_note(mark)
-    if order is not None and not still_here(order.place) and not order.typed().survives_restart:
+    if order is not None and not _still_there(order) and not order.typed().survives_restart:
         return Seen(False, "the machine was restarted since")
     _end_holders(mark)
     order = order or read_note(mark)
@@ -206,6 +206,20 @@ def end(mark: str, order: Order | None = None) -> Seen:
         systemd.disarm(systemd.unit(mark))
         note.remove()
     return seen
+
+
+def _still_there(order: Order) -> bool:
+    """Whether what it did can be there, and be seen. False when the machine was restarted since.
+
+    Raises Refused on another machine, and in another container that does not see it.
+    """
+    try:
+        return still_here(order.place)
+    except Refused:
+        held_in = order.typed().held_in if same_boot(order.place) else "processes"
+        if held_in == "engine" or (held_in == "network" and order.inside.is_seen):
+            return True
+        raise
 
 
 def _end_holders(mark: str) -> None:

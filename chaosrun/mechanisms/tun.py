@@ -40,6 +40,7 @@ class Tun(Harm, frozen=True, kw_only=True, tag="tun"):
     """That traffic of an interface is impaired by a process of ours."""
 
     needs: ClassVar[tuple[str, ...]] = ("CAP_NET_ADMIN", "CAP_NET_RAW")
+    held_in = "network"
     ends_with_workers: ClassVar[bool] = True
 
     interface: str

@@ -19,6 +19,7 @@ from chaosrun.mechanisms import asking, supervisor
 from chaosrun.mechanisms.harm import Order, order, write_order
 from chaosrun.mechanisms.inside import Inside
 from chaosrun.mechanisms.notes import held, note_path
+from chaosrun.mechanisms.open_limit import Limited, OpenLimit
 from chaosrun.mechanisms.partition import Partition
 from chaosrun.mechanisms.traffic import Traffic
 from chaosrun.procfs import runs
@@ -163,6 +164,59 @@ def test_when_its_namespace_is_gone_so_is_the_harm(namespace: str) -> None:
     assert "is gone" in asking.look(given).detail
     assert not asking.end(given).any
     assert asking.notes() == []
+
+
+def in_another_container(word: str, given: Order, before: str = "true") -> asking.Answer:
+    """What one of our programs answers that is in a namespace of processes of its own."""
+    done = subprocess.run(
+        ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c",
+         f'{before} && exec "$@"', "sh", sys.executable, *supervisor.SIGN, word, given.mark, "-"],
+        input=write_order(given), capture_output=True, timeout=30, env=asking.environment(),
+    )  # fmt: skip
+    return from_json(done.stdout, asking.Answer)
+
+
+def test_what_is_in_the_kernel_is_seen_and_ended_from_another_container(namespace: str) -> None:
+    """Nothing is over because the processes that are seen are others: the boot is the same."""
+    before = ruleset(namespace)
+    given = ordered(namespace)
+    asking.hold(given)
+    (holder,) = supervisor.holders()[given.mark]
+    os.kill(holder.pid, signal.SIGKILL)
+    assert eventually(lambda: not runs(holder))
+    seen = in_another_container("look", given).seen
+    assert seen is not None
+    assert seen.there
+    ended = in_another_container("end", given).seen
+    assert ended is not None
+    assert not ended.any
+    assert ruleset(namespace) == before
+    assert asking.notes() == []
+
+
+def test_what_another_container_cannot_see_is_not_called_gone(namespace: str) -> None:
+    given = ordered(namespace)
+    asking.hold(given)
+    for word in ("look", "end"):
+        answer = in_another_container(word, given, before="mount -t tmpfs none /run/netns")
+        assert (answer.kind, answer.code) == ("Refused", "another-machine")
+    asking.end(given)
+
+
+def test_what_is_in_processes_is_not_called_gone_in_another_container(namespace: str) -> None:
+    harm = OpenLimit(processes=(Limited(pid=os.getpid(), started=0, soft=64),), leave=1)
+    given = order(uuid.uuid4().hex, time.time() + 60, harm)
+    for word in ("look", "end"):
+        answer = in_another_container(word, given)
+        assert "among other processes" in answer.error
+        assert (answer.kind, answer.code) == ("Refused", "another-machine")
+
+
+def test_after_a_restart_of_the_machine_it_is_gone(namespace: str) -> None:
+    given = ordered(namespace)
+    earlier = replace(given, place=replace(given.place, boot="an earlier one", processes="1"))
+    assert asking.look(earlier).detail == "the machine was restarted since"
+    assert asking.end(earlier).detail == "the machine was restarted since"
 
 
 def test_in_the_foreground_it_ends_when_it_is_told_to(namespace: str) -> None:

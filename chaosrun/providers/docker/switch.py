@@ -59,6 +59,7 @@ class Held(Harm, frozen=True, kw_only=True, tag="docker"):
     """What a fault of this provider does, done by the process that holds it."""
 
     survives_restart: ClassVar[bool] = True  # a stopped container stays so
+    held_in = "engine"
 
     hold: Hold
 

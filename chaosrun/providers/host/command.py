@@ -14,7 +14,7 @@ from chaosrun.codec import from_plain, to_json, to_plain
 from chaosrun.commands import Completed
 from chaosrun.errors import Indeterminate, Refused
 from chaosrun.fault import Evidence, Fault, Hold
-from chaosrun.place import Place, still_here
+from chaosrun.place import Place, require_same_machine
 from chaosrun.providers.host.client import Host
 from chaosrun.targeting import Target
 from chaosrun.units import JSON, CommandLine, Duration
@@ -132,7 +132,7 @@ class Command(Fault[Host], frozen=True, kw_only=True):
     def revert(cls, hold: Hold, client: Host) -> None:
         undo = from_plain(hold.undo, Undo)
         if undo.place is not None:
-            still_here(undo.place)  # what is on a disk outlives a restart: go on in any case
+            require_same_machine(undo.place)
         client.end_marked(hold.mark)
         done = _run(undo.revert, undo, client)
         if done.code != 0:
@@ -147,7 +147,7 @@ class Command(Fault[Host], frozen=True, kw_only=True):
     def restored(cls, hold: Hold, client: Host) -> Evidence:
         undo = from_plain(hold.undo, Undo)
         if undo.place is not None:
-            still_here(undo.place)
+            require_same_machine(undo.place)
         return _evidence("restored", _run(undo.restored, undo, client))
 
 

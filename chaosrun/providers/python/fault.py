@@ -12,7 +12,7 @@ from msgspec import Meta
 from chaosrun.codec import from_plain, to_json, to_plain
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Fault, Hold, Reversal
-from chaosrun.place import Place, still_here
+from chaosrun.place import Place, require_same_machine
 from chaosrun.providers.python.client import Python, checked
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
@@ -159,14 +159,14 @@ class PythonFault(Functions, frozen=True, kw_only=True):
     def revert(cls, hold: Hold, client: Python) -> None:
         undo = from_plain(hold.undo, Undo)
         if undo.place is not None:
-            still_here(undo.place)
+            require_same_machine(undo.place)
         client.call(undo.revert, undo.keywords, undo.path)
 
     @classmethod
     def restored(cls, hold: Hold, client: Python) -> Evidence:
         undo = from_plain(hold.undo, Undo)
         if undo.place is not None:
-            still_here(undo.place)
+            require_same_machine(undo.place)
         return _ask(undo.restored, undo, client)
 
 

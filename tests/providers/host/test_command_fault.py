@@ -125,9 +125,12 @@ def test_another_machine_is_asked_only_where_that_is_said_to_be_right(
     Command.revert(anywhere, host)
 
 
-def test_after_a_restart_of_the_machine_the_revert_still_runs(host: Host, tmp_path: Path) -> None:
+@pytest.mark.parametrize("since", [{"boot": "an earlier one"}, {"processes": "another"}])
+def test_after_a_restart_of_the_machine_or_container_the_revert_still_runs(
+    host: Host, tmp_path: Path, since: dict[str, str]
+) -> None:
     hold = lease(host, tmp_path)
     Command.inject(hold, host)
-    hold.undo["place"].update(boot="an earlier one")
+    hold.undo["place"].update(since)
     Command.revert(hold, host)
     assert not (tmp_path / "broken").exists()

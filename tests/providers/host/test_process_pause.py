@@ -182,6 +182,19 @@ def test_on_another_machine_nothing_is_called_restored(workers: Workers, host: H
             act(hold, host)
 
 
+def test_among_other_processes_of_the_machine_nothing_is_called_restored(
+    workers: Workers, host: Host
+) -> None:
+    """As in a container that takes the runner's place: those that were stopped may still be."""
+    workers.start()
+    hold = lease(workers, host)
+    hold.undo["place"].update(processes="another")
+    for act in (ProcessPause.revert, ProcessPause.restored):
+        with pytest.raises(Refused, match="among other processes") as refused:
+            act(hold, host)
+        assert "chaosrun recover" in refused.value.hint
+
+
 def test_after_a_restart_of_the_machine_all_is_restored(workers: Workers, host: Host) -> None:
     workers.start()
     hold = lease(workers, host)
