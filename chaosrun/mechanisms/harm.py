@@ -86,6 +86,7 @@ class Here:
         self._started: list[subprocess.Popen[bytes]] = []
         self._left: list[Identity] = []
         self._cgroups: list[int] = []
+        self._not_confined = "nobody looked for them"
 
     @property
     def short(self) -> str:
@@ -108,9 +109,12 @@ class Here:
     ) -> subprocess.Popen[bytes]:
         """Start a worker; it is in the cgroups of `inside` where those were asked for.
 
-        `dies_of` is the signal that it gets when its parent was killed. Raises Refused. To be
-        called by the process that holds the harm only.
+        Without them none is started: it would press on the whole machine. `dies_of` is the signal
+        that it gets when its parent was killed. Raises Refused. To be called by the process that
+        holds the harm only.
         """
+        if "cgroup" in self.inside.joins and not self._cgroups:
+            raise Refused(f"a worker would not be in its control groups: {self._not_confined}")
         environment = {"PATH": os.environ.get("PATH", os.defpath), **(env or {}), WORKER: self.mark}
         try:
             worker = subprocess.Popen(
@@ -145,7 +149,10 @@ class Here:
             and each.pid != os.getpid()
             and procfs.variable(each.pid, WORKER) == self.mark
         ]
-        self._cgroups = self.inside.open_cgroups()
+        try:
+            self._cgroups = self.inside.open_cgroups()
+        except Refused as refused:  # a look and an end go on without: only `start` needs them
+            self._not_confined = str(refused)
 
     def end_workers(self) -> None:
         """Kill the workers, and wait until they are gone."""

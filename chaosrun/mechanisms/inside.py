@@ -117,12 +117,19 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 _setns(handle, flag)
 
     def open_cgroups(self) -> list[int]:
-        """Open files; whoever writes `0` to them is in the process's cgroups. Raises Gone."""
+        """Open files; whoever writes `0` to them is in the process's cgroups.
+
+        Raises Gone when it has ended, and Refused when one of its cgroups is not to be seen here.
+        """
         if "cgroup" not in self.joins:
             return []
-        if not procfs.runs(Identity(self.pid, self.started)):
-            return []  # then no worker of ours is started there any more
-        return [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in cgroup_files(self.pid)]
+        files = cgroup_files(self.pid)
+        if not procfs.runs(Identity(self.pid, self.started)):  # looked at after: no mistake
+            raise Gone(f"process {self.pid} has ended")
+        try:
+            return [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in files]
+        except OSError as error:
+            raise Refused(f"cannot join the cgroups of process {self.pid}: {error}") from None
 
     def __str__(self) -> str:
         """In words, as in `in network namespace blue`; empty for here."""
@@ -174,20 +181,34 @@ def _setns(handle: int, flag: int) -> None:
 
 
 def cgroup_files(pid: int) -> list[Path]:
-    """The `cgroup.procs` of every hierarchy that the process is in."""
-    mounts: dict[str, Path] = {}
+    """The `cgroup.procs` of every hierarchy that the process is in.
+
+    Raises Gone, and Refused when one of them is not to be seen here: who joined the others alone
+    would not be confined as the process is.
+    """
+    mounts: dict[str, list[Path]] = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
         kind, _, options = right.split(" ", 2)
-        if kind == "cgroup2":
-            mounts[""] = Path(left.split()[4])
-        elif kind == "cgroup":
-            for option in options.split(","):
-                mounts[option] = Path(left.split()[4])
+        if kind in ("cgroup", "cgroup2"):
+            for name in options.split(",") if kind == "cgroup" else ("",):
+                mounts.setdefault(name, []).append(Path(left.split()[4]))
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        raise Gone(f"process {pid} has ended") from None
     found: dict[Path, None] = {}
-    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+    for line in lines:
         _, controllers, path = line.split(":", 2)
-        mount = mounts.get(controllers.split(",")[0])
-        if mount is not None:
-            found[mount / path.lstrip("/") / "cgroup.procs"] = None
-    return [path for path in found if path.exists()]
+        there = mounts.get(controllers.split(",")[0], [])
+        if not there and (path == "/" or controllers.startswith("name=")):
+            continue  # it limits nothing
+        files = (mount / path.lstrip("/") / "cgroup.procs" for mount in there)
+        file = next((each for each in files if each.exists()), None)
+        if file is None:
+            raise Refused(
+                f"the control group {path} of process {pid} is not to be seen here",
+                hint="run chaosrun in the machine's own cgroup namespace, with its /sys/fs/cgroup",
+            )
+        found[file] = None
+    return list(found)

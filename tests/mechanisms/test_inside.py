@@ -20,6 +20,7 @@ from chaosrun.mechanisms.harm import order
 from chaosrun.mechanisms.inside import Gone, Inside
 from chaosrun.mechanisms.partition import Partition
 from chaosrun.mechanisms.traffic import Traffic
+from tests import control_groups
 from tests.mechanisms.conftest import sh
 
 JOIN = """
@@ -37,6 +38,9 @@ if not child:
     os._exit(0)
 os.waitpid(child, 0)
 """
+
+
+_HIDE = 'mount -t tmpfs none "$0" && exec "$@"'
 
 
 @pytest.fixture
@@ -108,6 +112,30 @@ def test_another_process_with_the_same_id_is_not_joined(namespace: str, process:
     inside = Inside(pid=process, joins=("net", "pid")).found()
     with pytest.raises(Gone, match="has ended"):
         replace(inside, started=inside.started - 1).join()
+
+
+def test_a_control_group_that_is_not_to_be_seen_here_is_refused() -> None:
+    """Who joined the others alone would not be confined as the process is."""
+    with control_groups.made() as group, subprocess.Popen(["sleep", "600"]) as member:
+        try:
+            group.take(member.pid)
+            inside = Inside(pid=member.pid, joins=("cgroup",)).found()
+            script = (
+                "from chaosrun.codec import from_json\n"
+                "from chaosrun.mechanisms.inside import Inside\n"
+                "import sys\n"
+                "print(len(from_json(sys.argv[1], Inside).open_cgroups()))\n"
+            )
+            here = [sys.executable, "-c", script, to_json(inside).decode()]
+            hidden = ["unshare", "--mount", "sh", "-c", _HIDE, str(group.directory.parent), *here]
+            for words, code in ((here, 0), (hidden, 1)):
+                done = subprocess.run(
+                    words, capture_output=True, text=True, timeout=30, env=asking.environment()
+                )
+                assert done.returncode == code, done.stderr
+            assert f"the control group {group.path} of process {member.pid}" in done.stderr
+        finally:
+            member.kill()
 
 
 def test_what_is_not_there_is_refused_with_what_is(namespace: str) -> None:

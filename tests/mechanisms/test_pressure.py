@@ -383,6 +383,21 @@ def test_a_process_that_lowers_its_hard_limit_meanwhile_gets_what_it_may_have(st
     assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (64, 64)
 
 
+def test_when_the_member_of_a_control_group_has_ended_nothing_presses(
+    started: Any, group: ControlGroup
+) -> None:
+    """The worker would press on the whole machine."""
+    member = started("import time; print('x', flush=True); time.sleep(600)")
+    group.take(member.pid)
+    hold = planned("host.cpu", target={"cgroup": group.name}, cores=1, mechanism="worker")
+    member.kill()
+    member.wait()
+    with pytest.raises(Refused, match=f"its control groups: process {member.pid} has ended"):
+        discovery.fault("host.cpu").inject(hold, Host())
+    assert workers_of(hold) == []
+    end(hold)
+
+
 def test_parent_and_child_that_are_both_meant_have_limits_of_their_own(started: Any) -> None:
     process = started(FAMILY)
     before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
