@@ -1,7 +1,8 @@
 """The probe `aws.cloudwatch-metric`: the newest value of a metric, or of math over metrics.
 
-Law (L6): one metric, one number. Where there is none the sample is unknown, unless the
-check says what no data means.
+Law (L5, L6): one metric, one number. Where there is none the sample is unknown, unless the
+check says what no data means. What CloudWatch could not read whole is not "no data": it is no
+sample at all, and a guard that gets none has tripped.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from chaosrun.errors import Transient
+from chaosrun.errors import Refused, Transient
 from chaosrun.fault import Permission
 from chaosrun.providers.aws.access import Access, iam
 from chaosrun.providers.aws.client import Aws
@@ -104,6 +105,7 @@ class MetricProbe(AwsProbe[MetricValue], frozen=True, kw_only=True):
             EndTime=now + timedelta(seconds=self.period.seconds),  # the period that is not over
             ScanBy="TimestampAscending",
         )  # fmt: skip
+        _refuse_what_is_not_one(found)
         numbers = sorted(
             (when, float(value))
             for one in found
@@ -146,3 +148,20 @@ class MetricProbe(AwsProbe[MetricValue], frozen=True, kw_only=True):
         if self.math:
             queries.append({"Id": "chaosrun_math", "Expression": self.math, "ReturnData": True})
         return queries
+
+
+def _refuse_what_is_not_one(found: list[dict[str, Any]]) -> None:
+    """Raise Transient when CloudWatch did not read all of it, Refused when it is several series."""
+    last = {(one["Id"], one.get("Label", "")): one for one in found}
+    for one in found:
+        status = one.get("StatusCode", "Complete")
+        more = status == "PartialData" and one not in last.values()  # it goes on on another page
+        if status != "Complete" and not more:
+            said = "; ".join(f"{m.get('Code')}: {m.get('Value')}" for m in one.get("Messages", ()))
+            raise Transient(f"CloudWatch says {status}{said and ': '}{said}")
+    times = [when for one in found for when in one["Timestamps"]]
+    if len(last) > 1 or len(set(times)) < len(times):
+        raise Refused(
+            "CloudWatch answers with several series, of which no one number can be made",
+            hint="make one series of them by `math`, such as SUM(SEARCH(...))",
+        )

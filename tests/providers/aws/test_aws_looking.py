@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from chaosrun.providers.aws.alarms import AlarmProbe, AlarmsOk, AlarmState
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.ecs_service import ServiceProbe
 from chaosrun.providers.aws.health import GroupProbe, TargetProbe
-from chaosrun.providers.aws.metric import MetricProbe
+from chaosrun.providers.aws.metric import MetricProbe, MetricValue
 from chaosrun.providers.aws.rds_status import DatabaseProbe
 from chaosrun.providers.aws.rollouts import RolloutComplete
 from chaosrun.providers.aws.sqs_depth import Depth, QueueProbe
@@ -121,6 +122,51 @@ def test_metric_math_which_moto_does_not_do_by_the_stubber(aws: Aws) -> None:
         }  # fmt: skip
         stub.add_response("get_metric_data", answer, expected)
         assert probe.observe(aws).value == 1.0
+
+
+def answered(aws: Aws, *pages: list[dict[str, Any]]) -> MetricValue:
+    """What the probe makes of such an answer, where no data would count as 0."""
+    probe = metric(math="SEARCH('errors', 'Sum')", noData=0)
+    with Stubber(aws._client(aws.settle(Access()), "cloudwatch")) as stub:
+        for number, results in enumerate(pages, 1):
+            more = {"NextToken": f"page-{number}"} if number < len(pages) else {}
+            stub.add_response("get_metric_data", {"MetricDataResults": results, **more})
+        return probe.observe(aws)
+
+
+def series(status: str = "", *values: float, label: str = "errors") -> dict[str, Any]:
+    """A series with these values, each at the second of its own number."""
+    when = [datetime(2026, 1, 1, second=int(value), tzinfo=UTC) for value in values]
+    made = {"Id": "m", "Label": label, "Timestamps": when, "Values": list(values)}
+    return {**made, "StatusCode": status} if status else made
+
+
+@pytest.mark.parametrize("status", ["InternalError", "Forbidden", "PartialData", "OfTheFuture"])
+@pytest.mark.parametrize("values", [(), (1.0,)])
+def test_what_cloudwatch_could_not_read_is_not_no_data_by_the_stubber(
+    aws: Aws, status: str, values: tuple[float, ...]
+) -> None:
+    told = {**series(status, *values), "Messages": [{"Code": "Why", "Value": "it is late"}]}
+    with pytest.raises(Transient, match=f"CloudWatch says {status}: Why: it is late"):
+        answered(aws, [told])
+    with pytest.raises(Transient, match=status):
+        answered(aws, [series("Complete", 2.0), series(status, label="other")])
+
+
+def test_a_page_that_is_not_the_last_may_be_partial_by_the_stubber(aws: Aws) -> None:
+    pages = [series("PartialData", 1.0)], [series("Complete", 2.0)]
+    assert answered(aws, *pages).values == [1.0, 2.0]
+    for status in ("InternalError", "Forbidden"):
+        with pytest.raises(Transient, match=status):
+            answered(aws, [series(status)], [series("Complete", 2.0)])
+    with pytest.raises(Transient, match="PartialData"):
+        answered(aws, [series("Complete", 1.0)], [series("PartialData", 2.0)])
+
+
+@pytest.mark.parametrize("label", ["errors", "other"])
+def test_no_one_number_is_made_of_several_series_by_the_stubber(aws: Aws, label: str) -> None:
+    with pytest.raises(Refused, match="several series"):
+        answered(aws, [series("", 1.0), series("", 1.0, label=label)])
 
 
 @pytest.mark.parametrize(
