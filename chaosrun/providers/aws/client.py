@@ -1,7 +1,8 @@
 """The only way to AWS: sessions, calls that end, every page, and AWS' errors in our words.
 
-Law: nothing is called in another account or Region than the one that was named or planned.
-A call that changes something and got no answer may have happened: Indeterminate.
+Law: nothing is called in another account or Region than the one that was named or planned, also
+after credentials that AWS knows no more were read anew. A call that changes something and got no
+answer may have happened: Indeterminate.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ _CONNECT, _ANSWER, _ATTEMPTS = 3.0, 10.0, 4
 _WAIT, _FIRST_LOOK, _LOOK_AGAIN = 600.0, 0.05, 3.0
 _READS = ("describe_", "get_", "list_")
 _THROTTLED = ("Throttl", "RequestLimitExceeded", "TooManyRequests", "SlowDown", "PriorRequestNot")
-_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
-_DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure")
+_STALE = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "AuthFailure",
+          "InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException")  # fmt: skip
+_DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
 _BUSY = ("DependencyViolation", "ResourceInUse", "ResourceConflict", "ScalingActivityInProgress",
          "ResourceContention", "IncorrectInstanceState", "InvalidDBClusterState",
          "InvalidDBInstanceState", "PreconditionFailed")  # fmt: skip
@@ -49,8 +51,9 @@ class Aws:
     def __init__(self) -> None:
         self._lock = Lock()
         self._sessions: dict[Access, Any] = {}
-        self._clients: dict[tuple[Access, str], Any] = {}
-        self._accounts: dict[Access, str] = {}
+        # By their session, so that what is known of old credentials is not taken for new ones.
+        self._clients: dict[tuple[Any, str], Any] = {}
+        self._accounts: dict[Any, str] = {}
         self.observers: list[Callable[[str, str], None]] = []
 
     def close(self) -> None:
@@ -58,6 +61,7 @@ class Aws:
         with self._lock:
             clients = list(self._clients.values())
             self._clients.clear()
+            self._accounts.clear()
             self._sessions.clear()
         for client in clients:
             client.close()
@@ -73,7 +77,9 @@ class Aws:
         if not region:
             raise Refused("no Region is known", hint="give `region`, or set AWS_REGION")
         settled = msgspec.structs.replace(access, region=region)
-        return msgspec.structs.replace(settled, account=self._account(settled))
+        return msgspec.structs.replace(
+            settled, account=self._account(settled, self._session(settled))
+        )
 
     def call(self, access: Access, service: str, operation: str, **arguments: Any) -> Any:
         """One answer of one operation, named as in boto3."""
@@ -105,18 +111,20 @@ class Aws:
                     raise
 
     def _checked(self, access: Access, service: str) -> Any:
+        """A client of the very credentials whose account was compared."""
+        session = self._session(access)
         if access.account:
-            self._account(access)
-        return self._client(access, service)
+            self._account(access, session)
+        return self._client(access, service, session)
 
-    def _account(self, access: Access) -> str:
-        """The account of these credentials. Raises Refused when another one is meant."""
-        found = self._accounts.get(access)
+    def _account(self, access: Access, session: Any) -> str:
+        """The account of a session's credentials. Raises Refused when another one is meant."""
+        found = self._accounts.get(session)
         if found is None:
-            client = self._client(access, "sts")
+            client = self._client(access, "sts", session)
             with self._translated(access, "sts", "get_caller_identity"):
                 found = str(client.get_caller_identity()["Account"])
-            self._accounts[access] = found
+            self._accounts[session] = found
         if access.account and access.account != found:
             raise Refused(
                 f"account {access.account} is meant, and the credentials are for {found}",
@@ -173,19 +181,19 @@ class Aws:
         )
         return boto3.Session(botocore_session=inner, region_name=session.region_name)
 
-    def _client(self, access: Access, service: str) -> Any:
+    def _client(self, access: Access, service: str, session: Any = None) -> Any:
         from botocore.exceptions import BotoCoreError
 
-        session = self._session(access)
+        session = session or self._session(access)
         with self._lock:
-            if (access, service) not in self._clients:
+            if (session, service) not in self._clients:
                 try:
                     client = session.client(service, **_settings(access))
                 except (BotoCoreError, ValueError) as error:  # a Region or URL that cannot be
                     raise Refused(f"AWS: {error}") from None
                 client.meta.events.register("before-call", self._tell)
-                self._clients[access, service] = client
-            return self._clients[access, service]
+                self._clients[session, service] = client
+            return self._clients[session, service]
 
     def _tell(self, model: Any, **_: Any) -> None:
         for observer in self.observers:
@@ -194,9 +202,9 @@ class Aws:
     def _forget(self, access: Access) -> None:
         """Read the credentials anew the next time."""
         with self._lock:
-            self._sessions.pop(access, None)
-            self._accounts.pop(access, None)
-            for key in [key for key in self._clients if key[0] == access]:
+            session = self._sessions.pop(access, None)
+            self._accounts.pop(session, None)
+            for key in [key for key in self._clients if key[0] is session]:
                 del self._clients[key]
 
     @contextlib.contextmanager
@@ -208,7 +216,7 @@ class Aws:
             yield
         except x.ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in _EXPIRED:
+            if code in _STALE:
                 self._forget(access)
             raise _of_answer(error.response, service, operation) from None
         except (x.NoCredentialsError, x.PartialCredentialsError) as error:
@@ -258,7 +266,7 @@ def _of_answer(response: dict[str, Any], service: str, operation: str) -> Chaosr
     code, message = str(error.get("Code", "")), str(error.get("Message", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     said = f"{service} {operation}: {code}: {message}"
-    if code in _EXPIRED:
+    if code in _STALE:
         return Transient(said, hint="renew the credentials")
     if code.startswith(_THROTTLED):
         return Transient(said)

@@ -91,6 +91,7 @@ def test_no_credentials_are_refused(aws: Aws, monkeypatch: pytest.MonkeyPatch) -
         ("RequestLimitExceeded", 503, Transient, Transient),
         ("Throttling", 400, Transient, Transient),
         ("ExpiredToken", 400, Transient, Transient),
+        ("AuthFailure", 401, Transient, Transient),
         ("UnauthorizedOperation", 403, Denied, Denied),
         ("InvalidInstanceID.NotFound", 400, NotFound, NotFound),
         ("DependencyViolation", 400, Transient, Transient),

@@ -10,11 +10,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import boto3
 import pytest
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
@@ -22,9 +23,11 @@ from moto.ec2.responses import EC2Response
 from msgspec.structs import replace
 
 from chaosrun.codec import from_plain
-from chaosrun.errors import Transient
+from chaosrun.errors import Refused, Transient
 from chaosrun.fault import Hold
+from chaosrun.providers.aws.access import access_of
 from chaosrun.providers.aws.ec2_stop import Ec2Stop
+from tests.contract.aws_lab import REGION, endpoint
 from tests.contract.labs.aws_instances import StopLab
 
 Answer = Callable[[Any], Any]
@@ -77,8 +80,6 @@ def test_credentials_that_expired_are_read_anew_for_the_revert(
         lab.kind().inject(hold, lab.client)
         failing(monkeypatch, "start_instances", "RequestExpired", times=1)
         session = lab.client._session
-        from chaosrun.providers.aws.access import access_of
-
         old = session(access_of(hold))
         with pytest.raises(Transient, match="RequestExpired") as caught:
             lab.kind().revert(hold, lab.client)
@@ -86,6 +87,101 @@ def test_credentials_that_expired_are_read_anew_for_the_revert(
         assert session(access_of(hold)) is not old
         lab.kind().revert(hold, lab.client)
         assert lab.snapshot() == before
+
+
+def written_credentials(file: Path, **given: str) -> None:
+    lines = "".join(f"aws_{name} = {value}\n" for name, value in given.items())
+    file.write_text(f"[default]\n{lines}")
+
+
+@pytest.fixture
+def rotated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[StopLab, Path]]:
+    """A world whose EC2 starts nothing for the key `old`, and the file that the key is read of."""
+    file, inner = tmp_path / "credentials", EC2Response.start_instances
+    written_credentials(file, access_key_id="old", secret_access_key="x")
+
+    def answer(self: Any) -> Any:
+        if not self._get_param("DryRun") and "Credential=old/" in self.headers["Authorization"]:
+            raise EC2ClientError(file.with_name("code").read_text(), "as the test says")
+        return inner(self)
+
+    with StopLab() as lab:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+        monkeypatch.setattr(EC2Response, "start_instances", answer)
+        yield lab, file
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["AuthFailure", "InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException"],
+)
+def test_a_key_that_was_rotated_is_read_anew_for_the_revert(
+    rotated: tuple[StopLab, Path], code: str
+) -> None:
+    lab, file = rotated
+    file.with_name("code").write_text(code)
+    before, hold = lab.snapshot(), lab.lease()
+    lab.kind().inject(hold, lab.client)
+    with pytest.raises(Transient, match=code) as caught:
+        lab.kind().revert(hold, lab.client)
+    assert caught.value.hint == "renew the credentials"
+    written_credentials(file, access_key_id="new", secret_access_key="y")
+    lab.kind().revert(hold, lab.client)
+    assert lab.snapshot() == before
+
+
+OTHER = "999999999999"
+
+
+def of_another_account() -> dict[str, str]:
+    sts = boto3.client(
+        "sts", endpoint_url=endpoint(), region_name=REGION,
+        aws_access_key_id="testing", aws_secret_access_key="testing",
+    )  # fmt: skip
+    made = sts.assume_role(RoleArn=f"arn:aws:iam::{OTHER}:role/chaos", RoleSessionName="test")
+    given = made["Credentials"]
+    return {
+        "access_key_id": given["AccessKeyId"], "secret_access_key": given["SecretAccessKey"],
+        "session_token": given["SessionToken"],
+    }  # fmt: skip
+
+
+def test_a_key_that_was_rotated_into_another_account_reverts_nothing_there(
+    rotated: tuple[StopLab, Path],
+) -> None:
+    lab, file = rotated
+    file.with_name("code").write_text("AuthFailure")
+    before, hold = lab.snapshot(), lab.lease()
+    lab.kind().inject(hold, lab.client)
+    with pytest.raises(Transient, match="AuthFailure"):
+        lab.kind().revert(hold, lab.client)
+    written_credentials(file, **of_another_account())
+    for _ in range(2):
+        with pytest.raises(Refused, match=f"the credentials are for {OTHER}"):
+            lab.kind().revert(hold, lab.client)
+        lab.client._forget(access_of(hold))
+    written_credentials(file, access_key_id="new", secret_access_key="y")
+    lab.kind().revert(hold, lab.client)
+    assert lab.snapshot() == before
+
+
+def test_credentials_that_change_just_after_the_account_was_compared_are_not_used(
+    rotated: tuple[StopLab, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, file = rotated
+    access, compared, told = access_of(lab.lease()), lab.client._account, of_another_account()
+
+    def forgotten(*given: Any) -> str:
+        found: str = compared(*given)
+        written_credentials(file, **told)
+        lab.client._forget(access)  # as another thread does, whose call was refused
+        return found
+
+    monkeypatch.setattr(lab.client, "_account", forgotten)
+    said = lab.client.call(access, "sts", "get_caller_identity")
+    assert said["Account"] == access.account
 
 
 def test_a_run_whose_credentials_expire_reverts_all_the_same(
@@ -162,8 +258,6 @@ def test_what_ended_between_plan_and_injection_is_named_and_nothing_is_stopped()
     with Five() as lab:
         hold = lab.lease()
         lab.service("ec2").terminate_instances(InstanceIds=lab.ids[:1])
-        from chaosrun.errors import Refused
-
         with pytest.raises(Refused, match=f"{lab.ids[0]} ended since they were planned"):
             lab.kind().inject(hold, lab.client)
         assert "stopped" not in json.dumps(lab.snapshot())
