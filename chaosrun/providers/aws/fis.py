@@ -1,7 +1,8 @@
 """Faults of AWS' own Fault Injection Service: its templates are run, watched and stopped.
 
 Law (L2, L8): what is started is a copy of the template with its targets chosen and no action longer
-than the lease; it bears our mark, so that it is found and stopped without our memory of it.
+than the lease; it bears our mark, so that it is found and stopped without our memory of it. FIS
+undoes nothing of an action that failed, so then the targets themselves are looked at.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from chaosrun.fault import Evidence, Fault, Hold, Permission, Reversal
 from chaosrun.providers.aws.access import MARK_KEY, Access, access_of, iam, undo
 from chaosrun.providers.aws.client import Aws, NotFound, until
 from chaosrun.providers.aws.fis_targets import choose
-from chaosrun.providers.aws.fis_template import Template, of_answer
+from chaosrun.providers.aws.fis_template import HARMLESS, Action, Template, of_answer
+from chaosrun.providers.aws.fis_words import INSTANCE
+from chaosrun.providers.aws.instances import look
 from chaosrun.providers.aws.marks import value
 from chaosrun.targeting import Target
 from chaosrun.units import JSON
@@ -41,8 +44,8 @@ class Fis(Fault[Aws], frozen=True, kw_only=True):
     Targets are chosen when the run is planned, and FIS is given exactly those. Where only FIS can
     choose (some filters and resource types), say `fisChooses: true`. No action lasts longer
     than the step is held, rounded up to minutes, so FIS ends it though nobody stops it. Stop
-    conditions stay in force: when one rings, its reason is in the report. Actions that are never
-    undone, such as terminating instances, are for aws.fis-irreversible.
+    conditions stay in force: when one rings, its reason is in the report. Actions that FIS is not
+    known to undo, such as terminating instances, are for aws.fis-irreversible.
     """
 
     name: ClassVar[str] = "aws.fis"
@@ -99,7 +102,7 @@ class Fis(Fault[Aws], frozen=True, kw_only=True):
         template, called = self._template(client, access)
         if template.not_undone and self.reversal is not Reversal.IRREVERSIBLE:
             raise Refused(
-                f"nobody undoes {', '.join(template.not_undone)}",
+                f"nobody undoes {', '.join(template.not_undone)}, as far as is known",
                 hint="use aws.fis-irreversible, and accept it by name; aws:ec2:stop-instances "
                 "is undone with startInstancesAfterDuration",
             )
@@ -182,9 +185,16 @@ class Fis(Fault[Aws], frozen=True, kw_only=True):
     @classmethod
     def took_effect(cls, hold: Hold, client: Aws) -> Evidence:
         told = _told(hold, client)
-        good = [one for one in told if one["state"]["status"] in ("running", "completed")]
+        well = ("running", "completed")
+        harm = [
+            action
+            for one in told
+            if one["state"]["status"] in well
+            for action in one.get("actions", {}).values()
+            if action["state"]["status"] in well and action["actionId"] not in HARMLESS
+        ]
         return Evidence(
-            bool(good),
+            bool(harm),
             "; ".join(map(_in_words, told)) or "there is no such experiment in FIS",
             {
                 f"{one['id']}.{name}": action["state"]["status"]
@@ -195,10 +205,13 @@ class Fis(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def restored(cls, hold: Hold, client: Aws) -> Evidence:
-        going, copies = _in(hold, client, _GOING), _copies(hold, client)
-        said = "; ".join(map(_in_words, _told(hold, client))) or "FIS ran nothing"
-        left = f"; the copy {', '.join(copies)} is still there" if copies else ""
-        return Evidence(not going and not copies, said + left)
+        told, copies = _told(hold, client), _copies(hold, client)
+        going = [one for one in told if one["state"]["status"] in _GOING]
+        left = [f"the copy {', '.join(copies)} is still there"] if copies else []
+        for one in told:
+            left += _left_by_failures(one, hold, client)
+        said = [_in_words(one) for one in told] or ["FIS ran nothing"]
+        return Evidence(not going and not left, "; ".join(said + left))
 
 
 class FisIrreversible(Fis, frozen=True, kw_only=True):
@@ -238,6 +251,41 @@ def _told(hold: Hold, client: Aws) -> list[dict[str, Any]]:
 
 def _in(hold: Hold, client: Aws, states: tuple[str, ...]) -> list[str]:
     return [one["id"] for one in _told(hold, client) if one["state"]["status"] in states]
+
+
+def _left_by_failures(one: dict[str, Any], hold: Hold, client: Aws) -> list[str]:
+    """What actions of an experiment failed that should have been undone, unless all is as before.
+
+    One that failed to start has harmed nothing: its actions never began.
+    """
+    over = one["state"]["status"] not in _GOING
+    left: list[str] = []
+    for name, action in sorted(one.get("actions", {}).items()):
+        status = action["state"]["status"]
+        failed = status == "failed" or (over and status in ("initiating", "running", "stopping"))
+        written = Action(action_id=action["actionId"], parameters=action.get("parameters", {}))
+        if failed and written.is_undone and written.action_id not in HARMLESS:
+            left += _not_as_before(name, action, one, hold, client)
+    return left
+
+
+def _not_as_before(
+    name: str, action: dict[str, Any], one: dict[str, Any], hold: Hold, client: Aws
+) -> list[str]:
+    targets = [one.get("targets", {}).get(key, {}) for key in action.get("targets", {}).values()]
+    arns = [arn for target in targets for arn in target.get("resourceArns", ())]
+    if arns and all(target.get("resourceType") == INSTANCE for target in targets):
+        ids = sorted({arn.rpartition("/")[2] for arn in arns})
+        now = {each.id: each.state for each in look(client, access_of(hold), ids)}
+        states = {each: now.get(each, "gone") for each in ids}
+        bad = [f"{each} is {state}" for each, state in states.items() if state != "running"]
+        return [f"{name} failed: {', '.join(bad)}"] if bad else []
+    if "startTime" not in action:
+        return []
+    return [
+        f"{name} failed, and chaosrun cannot see whether its targets are as before: once they are,"
+        f" take the tag {MARK_KEY} from the experiment {one['id']}"
+    ]
 
 
 def _in_words(one: dict[str, Any]) -> str:

@@ -11,11 +11,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from chaosrun.codec import from_plain
-from chaosrun.providers.aws.fis_template import RESTART_AFTER, STOP, Action, StopCondition, Template
+from chaosrun.providers.aws.fis_template import (
+    RESTART_AFTER,
+    SEND,
+    STOP,
+    Action,
+    StopCondition,
+    Template,
+)
 from chaosrun.providers.aws.fis_template import FisTarget as Selected
 from chaosrun.providers.aws.fis_words import (
     CPU_STRESS,
-    SEND,
     Note,
     fis_duration,
     fis_instances,

@@ -11,10 +11,16 @@ from typing import Any
 
 from chaosrun.codec import to_plain
 from chaosrun.providers.aws.fis_targets import only_fis
-from chaosrun.providers.aws.fis_template import RESTART_AFTER, STOP, Action, Template, in_seconds
+from chaosrun.providers.aws.fis_template import (
+    RESTART_AFTER,
+    SEND,
+    STOP,
+    Action,
+    Template,
+    in_seconds,
+)
 from chaosrun.providers.aws.fis_words import (
     CPU_STRESS,
-    SEND,
     Note,
     hold_of,
     instances_of,

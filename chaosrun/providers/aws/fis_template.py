@@ -1,6 +1,7 @@
 """An experiment template of AWS' Fault Injection Service, as its own JSON has it.
 
-Law: what is read is written again unchanged, but for what is said here. Pure.
+Law: what is read is written again unchanged, but for what is said here. An action that is not known
+to be undone is not undone. Pure.
 """
 
 from __future__ import annotations
@@ -16,20 +17,47 @@ from msgspec.structs import replace
 from chaosrun.codec import to_plain
 from chaosrun.units import JSON
 
-NEVER_UNDONE = frozenset({
-    "aws:ec2:reboot-instances",
-    "aws:ec2:send-spot-instance-interruptions",
-    "aws:ec2:terminate-instances",
-    "aws:ecs:stop-task",
-    "aws:ecs:task-kill-process",
-    "aws:eks:pod-delete",
-    "aws:eks:terminate-nodegroup-instances",
-    "aws:rds:failover-db-cluster",
-    "aws:rds:reboot-db-instances",
+UNDONE = frozenset({
+    "aws:arc:start-zonal-autoshift",
+    "aws:cloudwatch:assert-alarm-state",
+    "aws:dynamodb:global-table-pause-replication",
+    "aws:ebs:pause-volume-io",
+    "aws:ebs:volume-io-latency",
+    "aws:ec2:api-insufficient-instance-capacity-error",
+    "aws:ec2:asg-insufficient-instance-capacity-error",
+    "aws:ecs:task-cpu-stress",
+    "aws:ecs:task-io-stress",
+    "aws:ecs:task-network-blackhole-port",
+    "aws:ecs:task-network-latency",
+    "aws:ecs:task-network-packet-loss",
+    "aws:eks:pod-cpu-stress",
+    "aws:eks:pod-io-stress",
+    "aws:eks:pod-memory-stress",
+    "aws:eks:pod-network-blackhole-port",
+    "aws:eks:pod-network-latency",
+    "aws:eks:pod-network-packet-loss",
+    "aws:fis:inject-api-internal-error",
+    "aws:fis:inject-api-throttle-error",
+    "aws:fis:inject-api-unavailable-error",
+    "aws:fis:wait",
+    "aws:lambda:invocation-add-delay",
+    "aws:lambda:invocation-error",
+    "aws:lambda:invocation-http-integration-response",
+    "aws:network:disrupt-connectivity",
+    "aws:network:disrupt-vpc-endpoint",
+    "aws:network:route-table-disrupt-cross-region-connectivity",
+    "aws:network:transit-gateway-disrupt-cross-region-connectivity",
+    "aws:s3:bucket-pause-replication",
 })  # fmt: skip
-"""What FIS does and never undoes."""
+"""What FIS is known to undo, at the action's end and when it is stopped. Unknown means not undone:
+also of a custom resource, whose controller does what it does, and of what leaves a failover."""
+HARMLESS = ("aws:cloudwatch:assert-alarm-state", "aws:fis:wait")
+"""What does nothing to anything."""
+SEND = "aws:ssm:send-command"
 STOP, RESTART_AFTER = "aws:ec2:stop-instances", "startInstancesAfterDuration"
 _LASTING = ("duration", RESTART_AFTER)
+_BY_AWS = re.compile(r"arn:[\w-]+:ssm:[\w-]*::document/AWSFIS-Run-[\w-]+")
+"""Documents of AWS' own for FIS, which undo what they do: they are in no customer's account."""
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
@@ -69,10 +97,12 @@ class Action(_Part, frozen=True, kw_only=True):
 
     @property
     def is_undone(self) -> bool:
-        """Whether FIS undoes it at its end or when it is stopped."""
+        """Whether FIS is known to undo it at its end or when it is stopped."""
         if self.action_id == STOP:
             return RESTART_AFTER in self.parameters
-        return self.action_id not in NEVER_UNDONE
+        if self.action_id == SEND:
+            return _BY_AWS.fullmatch(self.parameters.get("documentArn", "")) is not None
+        return self.action_id in UNDONE
 
 
 class StopCondition(_Part, frozen=True, kw_only=True):
@@ -105,7 +135,7 @@ class Template(_Part, frozen=True, kw_only=True):
 
     @property
     def not_undone(self) -> list[str]:
-        """The ids of actions that nobody undoes."""
+        """The ids of actions that nobody is known to undo."""
         return sorted({one.action_id for one in self.actions.values() if not one.is_undone})
 
     def no_longer_than(self, seconds: float) -> Template:

@@ -12,7 +12,6 @@ from chaosrun.units import JSON, Duration
 
 INSTANCE = "aws:ec2:instance"
 CPU_STRESS = "AWSFIS-Run-CPU-Stress"
-SEND = "aws:ssm:send-command"
 _RUNNING = Filter(path="State.Name", values=("running",))
 _PATHS = {"VpcId": "vpc", "SubnetId": "subnet", "Placement.AvailabilityZone": "zone"}
 

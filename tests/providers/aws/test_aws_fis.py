@@ -6,13 +6,15 @@ import random
 from typing import Any
 
 import pytest
+from moto.fis.models import Experiment
 
 from chaosrun.codec import from_plain, to_plain
-from chaosrun.errors import Refused
+from chaosrun.errors import Indeterminate, Refused
 from chaosrun.providers.aws.client import Aws
 from chaosrun.providers.aws.fis import Fis
 from chaosrun.providers.aws.fis_lever import FisLever
 from chaosrun.providers.aws.fis_template import Template, in_seconds
+from chaosrun.units import JSON
 from tests.contract.aws_lab import ACCOUNT, REGION, _outside
 from tests.contract.labs.aws_fis import FisOfAnAdapterLab
 
@@ -118,6 +120,127 @@ def test_what_nobody_undoes_is_for_the_irreversible_one(aws: Aws) -> None:
     with pytest.raises(Refused, match="nobody undoes aws:ec2:stop-instances") as caught:
         fault.plan(aws, random.Random(1))
     assert "startInstancesAfterDuration" in caught.value.hint
+
+
+@pytest.mark.parametrize("action", ["aws:of-the:future", "aws:ssm:send-command"])
+def test_what_nobody_is_known_to_undo_is_for_the_irreversible_one(aws: Aws, action: str) -> None:
+    one = {"resourceType": "aws:ec2:instance", "resourceTags": {"app": "shop"}}
+    fault = from_plain({"inline": to_plain(template(one, action))}, Fis)
+    with pytest.raises(Refused, match=f"nobody undoes {action}, as far as is known"):
+        fault.plan(aws, random.Random(1))
+
+
+def fis_tells(monkeypatch: pytest.MonkeyPatch, status: str, action: str, began: bool) -> None:
+    """Let FIS say that about each experiment, and about each of its actions."""
+
+    def told(self: Any) -> str:
+        for one in self.actions.values():
+            one["state"] = {"status": action, "reason": "as the test says"}
+            one.pop("startTime", None)
+            if began:
+                one["startTime"] = self.start_time
+        return status
+
+    monkeypatch.setattr(Experiment, "_sync_state", told)
+
+
+def test_an_experiment_that_failed_is_owed_until_its_instances_run_by_an_adapter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with FisOfAnAdapterLab() as lab:
+        hold = lab.lease()
+        lab.kind().inject(hold, lab.client)
+        first, second = (target.id for target in hold.targets)
+        fis_tells(monkeypatch, "failed", "failed", began=True)
+        lab.kind().revert(hold, lab.client)
+        seen = lab.restored(hold)
+        assert not seen.seen
+        assert f"stop failed: {first} is stopped, {second} is stopped" in seen.detail
+        lab.service("ec2").start_instances(InstanceIds=[first])
+        seen = lab.restored(hold)
+        assert not seen.seen
+        assert f"stop failed: {second} is stopped" in seen.detail
+        lab.service("ec2").start_instances(InstanceIds=[second])
+        assert lab.restored(hold).seen
+
+
+@pytest.mark.parametrize(("status", "action"), [("stopped", "failed"), ("failed", "running")])
+def test_an_action_that_failed_or_was_left_going_is_owed_by_an_adapter(
+    monkeypatch: pytest.MonkeyPatch, status: str, action: str
+) -> None:
+    with FisOfAnAdapterLab() as lab:
+        hold = lab.lease()
+        lab.kind().inject(hold, lab.client)
+        fis_tells(monkeypatch, status, action, began=True)
+        lab.kind().revert(hold, lab.client)
+        assert not lab.restored(hold).seen
+
+
+class DisksOfAnAdapterLab(FisOfAnAdapterLab):
+    """Disks that are silent, which moto does not do; nor could chaosrun see it."""
+
+    def arguments(self) -> dict[str, JSON]:
+        arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:volume/vol-0a1b2c3d4e5f60718"
+        disks = {"resourceType": "aws:ec2:ebs-volume", "resourceArns": [arn]}
+        return {"with": {"inline": to_plain(template(disks, "aws:ebs:pause-volume-io"))}}
+
+
+@pytest.mark.parametrize("action", ["pending", "cancelled", "failed", "skipped"])
+def test_a_start_that_failed_leaves_nothing_owed_by_an_adapter(
+    monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    with DisksOfAnAdapterLab() as lab:
+        hold = lab.lease()
+        fis_tells(monkeypatch, "failed", action, began=False)
+        with pytest.raises(Indeterminate, match="FIS failed"):
+            lab.kind().inject(hold, lab.client)
+        lab.kind().revert(hold, lab.client)
+        assert not lab.took_effect(hold).seen
+        assert lab.restored(hold).seen
+
+
+def test_what_chaosrun_cannot_see_is_owed_until_a_person_says_so_by_an_adapter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with DisksOfAnAdapterLab() as lab:
+        hold = lab.lease()
+        lab.kind().inject(hold, lab.client)
+        fis_tells(monkeypatch, "failed", "failed", began=True)
+        lab.kind().revert(hold, lab.client)
+        seen = lab.restored(hold)
+        assert not seen.seen
+        assert "act failed, and chaosrun cannot see whether" in seen.detail
+        fis = lab.service("fis")
+        (one,) = fis.list_experiments()["experiments"]
+        assert f"take the tag chaosrun:mark from the experiment {one['id']}" in seen.detail
+        fis.untag_resource(resourceArn=one["arn"], tagKeys=["chaosrun:mark"])
+        assert lab.restored(hold).seen
+
+
+@pytest.mark.parametrize(
+    ("act", "action", "seen"),
+    [
+        ("aws:ebs:pause-volume-io", "running", True),
+        ("aws:ebs:pause-volume-io", "completed", True),
+        ("aws:ebs:pause-volume-io", "pending", False),
+        ("aws:ebs:pause-volume-io", "initiating", False),
+        ("aws:ebs:pause-volume-io", "skipped", False),
+        ("aws:ebs:pause-volume-io", "failed", False),
+        ("aws:fis:wait", "running", False),
+        ("aws:cloudwatch:assert-alarm-state", "completed", False),
+    ],
+)
+def test_an_effect_is_an_action_that_runs_or_ran_and_is_no_waiting_by_an_adapter(
+    monkeypatch: pytest.MonkeyPatch, act: str, action: str, seen: bool
+) -> None:
+    with DisksOfAnAdapterLab() as lab:
+        arguments = lab.arguments()["with"]
+        arguments["inline"]["actions"]["act"]["actionId"] = act
+        monkeypatch.setattr(lab, "arguments", lambda: {"with": arguments})
+        hold = lab.lease()
+        lab.kind().inject(hold, lab.client)
+        fis_tells(monkeypatch, "running", action, began=True)
+        assert lab.took_effect(hold).seen is seen
 
 
 @pytest.mark.parametrize(

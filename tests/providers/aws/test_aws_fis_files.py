@@ -15,7 +15,7 @@ from chaosrun.codec import from_plain, to_json
 from chaosrun.loading import load_file
 from chaosrun.providers.aws.fis_export import template_of
 from chaosrun.providers.aws.fis_import import experiment_of
-from chaosrun.providers.aws.fis_template import NEVER_UNDONE, Template
+from chaosrun.providers.aws.fis_template import Action, Template
 from chaosrun.spec import Experiment
 
 ACCOUNT = "123456789012"
@@ -67,7 +67,27 @@ IDS = [
     "aws:s3:bucket-pause-replication",
     "aws:ssm:send-command",
     "aws:ssm:start-automation-execution",
+    "aws:of-the:future",
 ]
+
+NOT_KNOWN_TO_BE_UNDONE = {
+    "aws:ec2:stop-instances",  # without startInstancesAfterDuration
+    "aws:ec2:reboot-instances",
+    "aws:ec2:terminate-instances",
+    "aws:ec2:send-spot-instance-interruptions",
+    "aws:ecs:drain-container-instances",
+    "aws:ecs:stop-task",
+    "aws:ecs:task-kill-process",
+    "aws:eks:inject-kubernetes-custom-resource",
+    "aws:eks:terminate-nodegroup-instances",
+    "aws:eks:pod-delete",
+    "aws:elasticache:replicationgroup-interrupt-az-power",
+    "aws:rds:failover-db-cluster",
+    "aws:rds:reboot-db-instances",
+    "aws:ssm:send-command",  # but for documents of AWS
+    "aws:ssm:start-automation-execution",
+    "aws:of-the:future",
+}
 
 
 def template(**more: Any) -> dict[str, Any]:
@@ -116,12 +136,28 @@ def test_every_published_action_survives_the_way_there_and_back(
     written = template(targets={"them": target}, actions={"act": one})
     experiment, notes = imported(written, tmp_path)
     (step,) = experiment.spec.method
-    never = action in NEVER_UNDONE or action == "aws:ec2:stop-instances"
+    never = action in NOT_KNOWN_TO_BE_UNDONE
     assert step.fault == ("aws.fis-irreversible" if never else "aws.fis")
     assert str(step.hold) == "5m"
     assert notes["actions.act"].startswith(f"{action} is run by FIS, as {step.fault}")
     back, _ = template_of(experiment)
     assert json.loads(to_json(back)) == written
+
+
+@pytest.mark.parametrize(
+    ("document", "undone"),
+    [
+        ("arn:aws:ssm:eu-west-1::document/AWSFIS-Run-Kill-Process", True),
+        ("arn:aws-cn:ssm:cn-north-1::document/AWSFIS-Run-Network-Latency", True),
+        (f"arn:aws:ssm:eu-west-1:{ACCOUNT}:document/AWSFIS-Run-Network-Latency", False),
+        ("arn:aws:ssm:eu-west-1::document/AWS-RunShellScript", False),
+        (f"arn:aws:ssm:eu-west-1:{ACCOUNT}:document/my-AWSFIS-Run-x", False),
+        ("", False),
+    ],
+)
+def test_a_command_is_undone_by_documents_of_aws_alone(document: str, undone: bool) -> None:
+    one = Action(action_id="aws:ssm:send-command", parameters={"documentArn": document})
+    assert one.is_undone is undone
 
 
 def test_what_chaosrun_does_itself_survives_too(tmp_path: Path) -> None:
