@@ -1,8 +1,10 @@
 """Faults inside instances, by scripts that Systems Manager runs there.
 
 Law (L2, L3): a script is held on the instance by a keeper that ends it at the deadline, though
-nobody comes back. A command that waits to be delivered is cancelled before its revert is sent,
-and one that is delivered after its deadline does nothing.
+nobody comes back. What could not be undone there is owed, and tried again. A reboot ends the
+keeper, and not all harm, so the revert brings the undo with it. A command that waits to be
+delivered is cancelled before its revert is sent, and one that is delivered after its deadline does
+nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ DOCUMENT = "AWS-RunShellScript"
 _AT_ONCE, _INFORMATION = 50, 40
 _DELIVERY_SECONDS, _SCRIPT_SECONDS = 30, 60
 _WAITING = ("Pending", "InProgress", "Delayed", "Cancelling")
-_SAYS = re.compile(r"^chaosrun: (gone|held|orphaned|unseen)\b ?(.*)$", re.MULTILINE)
+_SAYS = re.compile(r"^chaosrun: (gone|held|orphaned|stuck|unseen)\b ?(.*)$", re.MULTILINE)
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,10 +119,11 @@ class OnInstances(Fault[Aws], frozen=True, kw_only=True):
         access = access_of(hold)
         _cancel(hold, client)
         there = [each.id for each in held(hold, client) if each.state not in ENDED]
-        answers = send(client, access, there, scripts.asking("stop", hold.mark), "chaosrun stop")
+        text = scripts.stopping(hold.mark, hold.undo["undo"])
+        answers = send(client, access, there, text, "chaosrun stop")
         bad = [f"{a.instance}: {a.status}: {a.output}" for a in answers if a.status != "Success"]
         if bad:
-            raise Transient("; ".join(bad), hint="it ends there by itself at its deadline")
+            raise Transient("; ".join(bad), hint="it is tried again; see what hinders it there")
         marks.take(hold, client, there)
 
     @classmethod
@@ -222,7 +225,7 @@ def _cancel(hold: Hold, client: Aws) -> None:
 def _look(hold: Hold, client: Aws) -> dict[str, tuple[str, str]]:
     """What each target that is there says. Raises Transient when one does not answer."""
     there = [each.id for each in held(hold, client) if each.state not in ENDED]
-    text = scripts.asking("look", hold.mark)
+    text = scripts.looking(hold.mark)
     answers = send(client, access_of(hold), there, text, "chaosrun look")
     for answer in answers:
         if answer.status != "Success" or not answer.said[0]:
@@ -235,6 +238,7 @@ def _in_words(said: dict[str, tuple[str, str]]) -> str:
         "gone": "nothing of it is there",
         "held": "it is held",
         "orphaned": "its keeper was killed",
+        "stuck": "it could not be undone",
         "unseen": "it cannot be seen",
     }
     return (

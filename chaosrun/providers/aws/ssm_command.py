@@ -15,7 +15,9 @@ class SsmCommand(OnInstances, frozen=True, kw_only=True):
 
     What it starts may last: it is killed, with all of its process group, before `undo` is run.
     Both are kept on the instance with the deadline, where a small keeper runs `undo` by itself if
-    nobody does. Systems Manager shows scripts to others, so no secret may stand there.
+    nobody does. A reboot ends the keeper: then what outlives it is undone when the hold ends.
+    Where `undo` fails it is tried again. Systems Manager shows scripts to others, so no secret may
+    stand there.
     """
 
     name: ClassVar[str] = "aws.ssm-command"
@@ -33,7 +35,7 @@ class SsmCommand(OnInstances, frozen=True, kw_only=True):
                   extra={SEEN_BY_OTHERS: True})
     ]  # fmt: skip
     undo: Annotated[
-        str, Meta(description="The way back: a shell script that may be run twice",
+        str, Meta(description="The way back: a shell script that may be run twice, or for nothing",
                   max_length=20000, extra={SEEN_BY_OTHERS: True})
     ] = "true"  # fmt: skip
     seen: Annotated[

@@ -28,15 +28,28 @@ else
   exit 1
 fi
 """
+# They are gone when they cannot be listed. But iptables' 4 is that others hold its lock: then it is
+# not known, unless there is nft, which was used in its place.
 _UNDO_DROP = """
 name=chaosrun_$(basename "$(dirname "$0")" | cut -c1-16)
-command -v nft >/dev/null && nft delete table inet "$name" 2>/dev/null
+if nft=$(command -v nft); then
+  nft delete table inet "$name" 2>/dev/null
+  if nft list table inet "$name" >/dev/null 2>&1; then
+    echo "nft still has the table $name"
+    exit 1
+  fi
+fi
 for tables in iptables ip6tables; do
   command -v $tables >/dev/null || continue
   while $tables -D OUTPUT -j "$name" 2>/dev/null; do :; done
   $tables -F "$name" 2>/dev/null && $tables -X "$name"
+  $tables -S "$name" >/dev/null 2>&1
+  case "$?$nft" in 0*|4)
+    echo "$tables may still have the chain $name"
+    exit 1
+  esac
 done
-true
+exit 0
 """
 _SEEN_DROP = """
 name=chaosrun_$(basename "$(dirname "$0")" | cut -c1-16)
@@ -67,9 +80,15 @@ tc qdisc add dev "$device" root handle c4a0: prio bands 4 &&
 """
 _UNDO_DELAY = """
 device=$(cat "$(dirname "$0")/device" 2>/dev/null) || exit 0
+[ -e "/sys/class/net/$device" ] || exit 0 # it is gone, with all that was on it
 case $(tc qdisc show dev "$device" root) in
   *"prio c4a0: root"*) tc qdisc del dev "$device" root ;;
 esac
+case $(tc qdisc show dev "$device" root || echo c4a0:) in *c4a0:*)
+  echo "$device may still have our qdisc"
+  exit 1
+esac
+exit 0
 """
 _SEEN_DELAY = """
 tc -s qdisc show dev "$(cat "$(dirname "$0")/device")" | grep -A1 "netem c4a1:" | tr '\\n' ' ' |

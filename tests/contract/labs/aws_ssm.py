@@ -26,7 +26,7 @@ from chaosrun.testing import Lab
 from chaosrun.units import JSON
 from tests.contract.labs.aws_instances import InstancesLab
 
-DIRECTORY = "CHAOSRUN_DIR"
+DIRECTORY, ENDED = "CHAOSRUN_DIR", "CHAOSRUN_ENDED"
 
 
 class Sent:
@@ -72,6 +72,7 @@ class Shells:
         self._lock = Lock()
         self.commands: dict[str, tuple[dict[str, Any], dict[str, Sent]]] = {}
         self.root = ""
+        self.ended = ""
         self.inside: list[str] = []
         """What goes before a command, such as the way into a namespace."""
         self.deaf: set[str] = set()
@@ -85,7 +86,14 @@ class Shells:
         words = [*self.inside, "sh", "-c", "\n".join(asked["Parameters"]["commands"])]
         with self._lock:
             sent = {
-                name: Sent(words, {"PATH": os.environ["PATH"], DIRECTORY: f"{self.root}/{name}"})
+                name: Sent(
+                    words,
+                    {
+                        "PATH": os.environ["PATH"],
+                        DIRECTORY: f"{self.root}/{name}",
+                        ENDED: f"{self.ended}/{name}",
+                    },
+                )
                 for name in asked["InstanceIds"]
             }
             self.commands[str(command["CommandId"])] = command, sent
@@ -167,6 +175,7 @@ def with_shells(cleanup: contextlib.ExitStack) -> None:
     """Give instances shells, until `cleanup`; what they hold then is ended."""
     fill()
     SHELLS.root = cleanup.enter_context(tempfile.TemporaryDirectory())
+    SHELLS.ended = cleanup.enter_context(tempfile.TemporaryDirectory())
     cleanup.callback(_end_keepers, SHELLS.root)
     cleanup.callback(SHELLS.forget)
 

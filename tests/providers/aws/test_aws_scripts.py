@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 
 from chaosrun.codec import from_plain
-from chaosrun.errors import Refused
+from chaosrun.errors import Refused, Transient
 from chaosrun.providers.aws import scripts
 from chaosrun.providers.aws.ssm import OnInstances, Script
 from chaosrun.providers.aws.ssm_command import SsmCommand
 from chaosrun.providers.aws.ssm_network import SsmNetwork
 from chaosrun.providers.aws.ssm_stress import SsmStress
+from chaosrun.units import JSON
 from tests.contract.labs.aws_ssm import (
     SHELLS,
     CommandByAnAdapterLab,
@@ -41,7 +42,11 @@ class Machine:
 
     def __init__(self, root: Path, inside: list[str], shell: list[str]) -> None:
         self.root, self.inside, self.shell = root, inside, shell
-        self.environment = {"PATH": os.environ["PATH"], "CHAOSRUN_DIR": f"{root}/run"}
+        self.ended = Path(f"{root}-ended")
+        self.environment = {
+            "PATH": os.environ["PATH"], "CHAOSRUN_DIR": f"{root}/run",
+            "CHAOSRUN_ENDED": str(self.ended),
+        }  # fmt: skip
 
     def run(self, text: str, **more: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -53,8 +58,18 @@ class Machine:
         deadline = time.time() + seconds
         return self.run(scripts.starting(MARK, deadline, script.run, script.undo, script.seen))
 
-    def ask(self, verb: str) -> str:
-        return self.run(scripts.asking(verb, MARK)).stdout.strip()
+    def look(self) -> str:
+        return self.run(scripts.looking(MARK)).stdout.strip()
+
+    def stop(self, undo: str = "true") -> subprocess.CompletedProcess[str]:
+        """Stop it; `undo` is what is run where nothing is known of it."""
+        return self.run(scripts.stopping(MARK, undo))
+
+    def reboot(self) -> None:
+        """Take all that runs and what is in memory, as a reboot would."""
+        self.end()
+        until(lambda: processes(str(self.root)) == [])
+        shutil.rmtree(self.root / "run")
 
     def end(self) -> None:
         for pid in processes(str(self.root)):
@@ -101,12 +116,14 @@ def flag(machine: Machine) -> Script:
 
 
 def test_it_is_held_and_ended_in_any_shell(machine: Machine) -> None:
-    assert machine.ask("look") == "chaosrun: gone"
+    assert machine.look() == "chaosrun: gone"
     for _ in range(2):  # twice is once
         assert machine.start(flag(machine)).returncode == 0
-    assert machine.ask("look") == "chaosrun: held off"
-    assert machine.ask("stop") == machine.ask("stop") == ""
-    assert machine.ask("look") == "chaosrun: gone"
+    assert machine.look() == "chaosrun: held off"
+    for _ in range(2):
+        stopped = machine.stop("echo it was undone before")
+        assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "", "")
+    assert machine.look() == "chaosrun: gone"
     assert list(machine.root.iterdir()) == []
     until(lambda: processes(str(machine.root)) == [])
 
@@ -117,7 +134,7 @@ def test_it_ends_by_itself_though_all_that_started_it_was_killed(machine: Machin
     with subprocess.Popen(words, env=machine.environment, start_new_session=True) as agent:
         until(lambda: (machine.root / "flag").exists())
         os.killpg(agent.pid, signal.SIGKILL)
-    assert machine.ask("look").startswith("chaosrun: held")
+    assert machine.look().startswith("chaosrun: held")
     until(lambda: list(machine.root.iterdir()) == [])
     until(lambda: processes(str(machine.root)) == [])
 
@@ -144,8 +161,8 @@ def test_what_comes_after_its_deadline_does_nothing(sh: Machine) -> None:
 def test_a_killed_keeper_is_told_and_stopping_still_undoes(sh: Machine) -> None:
     sh.start(flag(sh))
     os.kill(int((sh.root / "run" / MARK / "keeper").read_text()), signal.SIGKILL)
-    until(lambda: sh.ask("look") == "chaosrun: orphaned")
-    sh.ask("stop")
+    until(lambda: sh.look() == "chaosrun: orphaned")
+    sh.stop()
     assert list(sh.root.iterdir()) == []
     until(lambda: processes(str(sh.root)) == [])
 
@@ -154,9 +171,108 @@ def test_another_fault_on_the_same_machine_is_left_alone(sh: Machine) -> None:
     other = scripts.starting("other", time.time() + 60, "sleep 60", "true", "true")
     sh.run(other)
     sh.start(flag(sh))
-    sh.ask("stop")
+    sh.stop()
     assert [path.name for path in (sh.root / "run").iterdir()] == ["other"]
-    assert sh.run(scripts.asking("look", "other")).stdout == "chaosrun: held \n"
+    assert sh.run(scripts.looking("other")).stdout == "chaosrun: held \n"
+
+
+def stubborn(machine: Machine) -> Script:
+    """A flag that can be taken away only once `may` is there."""
+    made = flag(machine)
+    undo = f"test -e {machine.root}/may || {{ echo the flag; echo is stuck; exit 7; }}\n{made.undo}"
+    return Script(run=made.run, undo=undo, seen=made.seen)
+
+
+def test_what_could_not_be_undone_is_told_and_tried_again_in_any_shell(machine: Machine) -> None:
+    machine.start(stubborn(machine))
+    for _ in range(2):
+        stopped = machine.stop()
+        assert stopped.returncode == 1
+        assert stopped.stderr == "its undo failed: exit code 7: the flag is stuck \n"
+        assert machine.look() == "chaosrun: stuck exit code 7: the flag is stuck"
+    assert (machine.root / "flag").exists()
+    (machine.root / "may").touch()
+    assert machine.stop().returncode == 0
+    assert machine.look() == "chaosrun: gone"
+    assert not (machine.root / "flag").exists()
+
+
+def test_what_could_not_be_undone_at_its_deadline_is_told(sh: Machine) -> None:
+    sh.start(stubborn(sh), seconds=2)
+    until(lambda: sh.look() == "chaosrun: stuck exit code 7: the flag is stuck")
+    (sh.root / "may").touch()
+    assert sh.stop().returncode == 0
+    assert sh.look() == "chaosrun: gone"
+
+
+def test_trying_again_kills_nothing_whose_number_was_used_again(sh: Machine) -> None:
+    sh.start(stubborn(sh))
+    assert sh.stop().returncode == 1
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
+        try:
+            (sh.root / "run" / MARK / "run.pid").write_text(f"{other.pid}\n")
+            assert sh.stop().returncode == 1
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
+def test_what_fails_at_once_and_cannot_be_undone_is_not_called_undone(sh: Machine) -> None:
+    broken = Script(run="exit 3", undo="echo no; exit 4")
+    started = sh.start(broken)
+    assert started.returncode == 1
+    assert "it ended with exit code 3, and is not undone" in started.stderr
+    assert sh.look() == "chaosrun: stuck exit code 4: no"
+
+
+def test_an_undo_that_hangs_is_ended_and_tried_anew(sh: Machine) -> None:
+    script = flag(sh)
+    first = f"mkdir {sh.root}/tried 2>/dev/null && sleep 300"
+    sh.start(Script(run=script.run, undo=f"{first}\n{script.undo}", seen=script.seen))
+    text = scripts.stopping(MARK, "true").replace("+ 30", "+ 1")
+    assert sh.run(text).returncode == 0
+    assert sh.look() == "chaosrun: gone"
+    until(lambda: processes(str(sh.root)) == [])
+
+
+def test_what_outlives_a_reboot_is_undone_in_any_shell(machine: Machine) -> None:
+    script = stubborn(machine)
+    machine.start(script)
+    machine.reboot()
+    stopped = machine.stop(script.undo)
+    assert (stopped.returncode, stopped.stderr) == (
+        1, "its undo failed: exit code 7: the flag is stuck \n",
+    )  # fmt: skip
+    assert machine.look() == "chaosrun: stuck exit code 7: the flag is stuck"
+    machine.reboot()
+    (machine.root / "may").touch()
+    assert machine.stop(script.undo).returncode == 0
+    assert [path.name for path in machine.root.iterdir()] == ["may"]
+    # Now it is known to have ended there, and is left alone.
+    assert machine.stop("exit 9").returncode == 0
+
+
+def test_what_ended_by_itself_is_not_undone_again_after_a_reboot(sh: Machine) -> None:
+    sh.start(flag(sh), seconds=2)
+    until(lambda: sh.look() == "chaosrun: gone")
+    assert sh.stop("exit 9").returncode == 0
+
+
+def test_what_was_cut_off_before_it_began_is_ended(sh: Machine) -> None:
+    (sh.root / "run" / MARK).mkdir(parents=True)
+    (sh.root / "run" / MARK / "undo").write_text("half of 'it")
+    assert sh.look() == "chaosrun: orphaned"
+    assert sh.stop("true").returncode == 0
+    assert sh.look() == "chaosrun: gone"
+
+
+def test_receipts_are_kept_for_a_month(sh: Machine) -> None:
+    sh.ended.mkdir()
+    for name, days in (("old", 32), ("new", 28)):
+        (sh.ended / name).touch()
+        os.utime(sh.ended / name, (time.time() - days * 86400,) * 2)
+    sh.start(flag(sh))
+    assert [path.name for path in sh.ended.iterdir()] == ["new"]
 
 
 def test_stress_uses_up_what_it_says(sh: Machine) -> None:
@@ -164,12 +280,12 @@ def test_stress_uses_up_what_it_says(sh: Machine) -> None:
     fault = from_plain({**IDS, **given}, SsmStress)
     assert fault.effect().startswith("1 processors are busy and 64Mi of memory are held and 2Mi of")
     assert sh.start(fault.script()).stderr == ""
-    said = sh.ask("look")
+    said = sh.look()
     assert said.startswith("chaosrun: held")
     assert int(said.split()[-2]) >= 58
     (file,) = sh.root.glob("chaosrun-*")
     assert file.stat().st_size == 2 << 20
-    sh.ask("stop")
+    sh.stop()
     assert list(sh.root.iterdir()) == []
     until(lambda: processes(str(sh.root)) == [])
 
@@ -209,16 +325,39 @@ def test_packets_to_a_port_are_dropped_and_others_are_not(apart: Machine) -> Non
     script = network(blackhole=True, to=["127.0.0.0/8"], ports=[5432])
     assert apart.start(script).stderr == ""
     assert (arrived(apart, 5432), arrived(apart, 5433)) == (0, 1)
-    assert apart.ask("look") == "chaosrun: held 1 packets dropped"
-    apart.ask("stop")
+    assert apart.look() == "chaosrun: held 1 packets dropped"
+    apart.stop()
     assert arrived(apart, 5432) == 1
     assert apart.run("nft list ruleset").stdout == ""
+
+
+@pytest.mark.parametrize("program", ["nft", "iptables"])
+def test_rules_that_cannot_be_taken_away_are_not_called_gone(apart: Machine, program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"there is no {program}: apt-get install {program}")
+    hidden = [] if program == "nft" else ["nft"]
+    without(apart, *hidden)
+    script = network(blackhole=True, to=["127.0.0.1"], ports=[5432])
+    assert apart.start(script).stderr == ""
+    real, fake = shutil.which(program), Path(apart.environment["PATH"]) / program
+    fake.unlink()
+    fake.write_text(f'#!/bin/sh\ncase "$*" in *delete*|*-[DFX]*) exit 4 ;; esac\n{real} "$@"\n')
+    fake.chmod(0o755)
+    stopped = apart.stop(script.undo)
+    assert stopped.returncode == 1
+    assert "still ha" in stopped.stderr
+    assert apart.look().startswith("chaosrun: stuck exit code 1:")
+    assert arrived(apart, 5432) == 0
+    fake.unlink()
+    fake.symlink_to(str(real))
+    assert apart.stop(script.undo).returncode == 0
+    assert arrived(apart, 5432) == 1
 
 
 def test_a_share_of_packets_is_lost(apart: Machine) -> None:
     assert apart.start(network(loss="30%", ports=[5432])).stderr == ""
     assert 500 < arrived(apart, 5432, 1000) < 900
-    apart.ask("stop")
+    apart.stop()
     assert arrived(apart, 5432, 100) == 100
 
 
@@ -227,7 +366,7 @@ def test_rules_of_others_stay(apart: Machine) -> None:
     before = apart.run("nft list ruleset").stdout
     apart.start(network(blackhole=True, ports=[5432]))
     assert apart.run("nft list ruleset").stdout != before
-    apart.ask("stop")
+    apart.stop()
     assert apart.run("nft list ruleset").stdout == before
 
 
@@ -250,7 +389,7 @@ def test_without_nft_iptables_does_it(apart: Machine) -> None:
     without(apart, "nft")
     assert apart.start(network(blackhole=True, to=["127.0.0.1"], ports=[5432])).stderr == ""
     assert (arrived(apart, 5432), arrived(apart, 5433)) == (0, 1)
-    apart.ask("stop")
+    apart.stop()
     assert arrived(apart, 5432) == 1
     assert "chaosrun" not in apart.run("iptables-save").stdout
     assert before.count("-A") == apart.run("iptables-save").stdout.count("-A")
@@ -279,8 +418,8 @@ def test_packets_are_late_or_the_kernel_cannot_and_nothing_is_left(apart: Machin
     started = apart.start(network(delay="150ms", to=["127.0.0.0/8"], ports=[5432], device="lo"))
     if started.returncode == 0:
         assert trip(apart) > 0.14
-        assert "delay 150ms" in apart.ask("look")
-        apart.ask("stop")
+        assert "delay 150ms" in apart.look()
+        apart.stop()
     else:
         assert "this kernel cannot delay packets (sch_netem)" in started.stderr
     assert apart.run("tc qdisc show").stdout == before
@@ -340,6 +479,45 @@ def test_a_command_that_still_runs_is_cancelled_before_the_revert_by_an_adapter(
         (one,) = lab.service("ssm").list_command_invocations(CommandId=sent)["CommandInvocations"]
         assert one["Status"] == "Cancelled"
         assert lab.restored(hold).seen
+
+
+class StubbornLab(CommandByAnAdapterLab):
+    """An undo that fails until the flag may be taken away."""
+
+    def arguments(self) -> dict[str, JSON]:
+        found: Any = super().arguments()
+        may = f"test -e {SHELLS.root}/may || {{ echo not yet; exit 7; }}"
+        undo = f"{may}\n{found['with']['undo']}"
+        return {**found, "with": {**found["with"], "undo": undo}}
+
+
+def test_a_fault_whose_undo_fails_is_owed_and_says_why_by_an_adapter() -> None:
+    with StubbornLab() as lab:
+        before, hold = lab.snapshot(), lab.lease()
+        lab.kind().inject(hold, lab.client)
+        with pytest.raises(Transient, match="exit code 7: not yet"):
+            lab.kind().revert(hold, lab.client)
+        seen = lab.restored(hold)
+        assert not seen.seen
+        assert "it could not be undone: exit code 7: not yet" in seen.detail
+        (Path(SHELLS.root) / "may").touch()
+        lab.kind().revert(hold, lab.client)
+        assert lab.restored(hold).seen
+        assert lab.snapshot() == before
+
+
+def test_a_reverted_fault_is_undone_though_the_instance_was_rebooted_by_an_adapter() -> None:
+    with CommandByAnAdapterLab() as lab:
+        before, hold = lab.snapshot(), lab.lease()
+        lab.kind().inject(hold, lab.client)
+        for pid in processes(SHELLS.root):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: processes(SHELLS.root) == [])
+        shutil.rmtree(Path(SHELLS.root) / hold.targets[0].id)
+        assert lab.snapshot() != before
+        lab.kind().revert(hold, lab.client)
+        assert lab.restored(hold).seen
+        assert lab.snapshot() == before
 
 
 def test_the_tag_is_taken_away_with_the_fault_by_an_adapter() -> None:

@@ -33,9 +33,14 @@ def starting(mark: str, deadline: float, run: str, undo: str, seen: str) -> str:
     ])  # fmt: skip
 
 
-def asking(verb: str, mark: str) -> str:
-    """A script that does `stop` or `look`."""
-    return f"MARK={mark} DEADLINE=0\n{_hold()}\n{verb}\n"
+def looking(mark: str) -> str:
+    """A script that tells how it is there."""
+    return f"MARK={mark} DEADLINE=0\n{_hold()}\nlook\n"
+
+
+def stopping(mark: str, undo: str) -> str:
+    """A script that ends it, and fails while it is not undone; `undo` is for what a reboot took."""
+    return f"MARK={mark} DEADLINE=0\n{_quoted('write_undo', undo, mark)}\n{_hold()}\nstop\n"
 
 
 def _quoted(name: str, text: str, mark: str) -> str:

@@ -4,24 +4,37 @@
 # write_seen that print scripts. A keeper in a session of its own is started first; it starts the
 # fault, and at the deadline, or when it is asked to end, kills what that started, undoes it and
 # removes its directory. It is ended by the wall clock or by the time since boot, whichever is first.
+#
+# What could not be undone is not ended (law L2): its directory stays and says so. A reboot takes the
+# directory but not all harm, so what was ended has a receipt on a disk: without one, it is undone.
 set -u
 base=${CHAOSRUN_DIR:-/run/chaosrun}
 dir=$base/$MARK
+ended=${CHAOSRUN_ENDED:-/var/lib/chaosrun/ended}
 
 up() { read -r seconds _ </proc/uptime && echo "${seconds%%.*}"; }
 
+lives() { tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF "$dir/hold"; }
+
 keeper() { # the process that holds it, if it lives
   pid=$(cat "$dir/keeper" 2>/dev/null) || return 1
-  [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$dir/hold" && echo "$pid"
+  [ -n "$pid" ] && lives "$pid" && echo "$pid"
 }
 
-end() { # kill what runs, undo, and leave nothing
-  run=$(cat "$dir/run.pid" 2>/dev/null) && [ -n "$run" ] && kill -s KILL -- "-$run" 2>/dev/null
-  RUN_PID=${run:-} sh "$dir/undo" >>"$dir/out" 2>&1
+end() { # kill what runs, undo, and leave nothing but a receipt; or what the undo said
+  run=$(cat "$dir/run.pid" 2>/dev/null)
+  # The number may be another's when it is tried again.
+  [ -z "$run" ] || [ -e "$dir/failed" ] || kill -s KILL -- "-$run" 2>/dev/null
   [ -z "${nap:-}" ] || kill "$nap" 2>/dev/null
-  rm -rf "$dir"
-  rmdir "$base" 2>/dev/null
-  return 0
+  if RUN_PID=$run sh "$dir/undo" >"$dir/undone" 2>&1; then
+    { mkdir -p "$ended" && : >"$ended/$MARK"; } 2>/dev/null # if it cannot be: undone once more
+    mv "$dir" "$dir.ended" && rm -rf "$dir.ended" # it is there whole, or not at all
+    rmdir "$base" 2>/dev/null
+    return 0
+  else
+    echo "exit code $?: $(tail -c 200 "$dir/undone" | tr '\n' ' ')" >"$dir/failed"
+    return 1
+  fi
 }
 
 hold() { # the keeper itself
@@ -48,11 +61,15 @@ start() {
   fi
   umask 077
   mkdir -p "$base"
+  rm -f "$ended/$MARK"
+  find "$ended" -type f -mtime +30 -exec rm -f {} + 2>/dev/null
   if mkdir "$dir" 2>/dev/null; then
     write_run >"$dir/run"
     write_undo >"$dir/undo"
     write_seen >"$dir/seen"
-    { echo "MARK=$MARK DEADLINE=$DEADLINE CHAOSRUN_DIR=$base"; cat "$self"; echo hold; } >"$dir/hold"
+    { echo "MARK=$MARK DEADLINE=$DEADLINE CHAOSRUN_DIR=$base CHAOSRUN_ENDED=$ended"
+      cat "$self"
+      echo hold; } >"$dir/hold"
     setsid sh "$dir/hold" </dev/null >/dev/null 2>&1 &
   fi
   tries=100 # until it is seen, and what fails at once has failed
@@ -69,32 +86,41 @@ start() {
   code=$(cat "$dir/code" 2>/dev/null || echo 0)
   if [ "$code" != 0 ] || ! keeper >/dev/null; then
     cat "$dir/out" >&2 2>/dev/null
-    echo "it ended with exit code $code, and is undone" >&2
-    stop
+    if stop; then
+      echo "it ended with exit code $code, and is undone" >&2
+    else
+      echo "it ended with exit code $code, and is not undone" >&2
+    fi
     return 1
   fi
 }
 
 stop() {
-  tries=100
   if pid=$(keeper); then
     kill -s TERM "$pid" 2>/dev/null
-    while [ -d "$dir" ] && [ "$tries" -gt 0 ]; do
+    patience=$(($(up) + 30))
+    while lives "$pid"; do
+      [ "$(up)" -lt "$patience" ] || kill -s KILL -- "-$pid" # its undo hangs: it is tried anew
       sleep 0.1 2>/dev/null || sleep 1
-      tries=$((tries - 1))
     done
   fi
-  [ ! -d "$dir" ] || end # the keeper was killed
+  if [ ! -e "$dir/hold" ]; then # it was ended, or a reboot took it, or it never began
+    [ -d "$dir" ] || [ ! -e "$ended/$MARK" ] || return 0
+    (umask 077 && mkdir -p "$dir" && write_undo >"$dir/undo")
+  fi
+  end && return 0
+  echo "its undo failed: $(cat "$dir/failed")" >&2
+  return 1
 }
 
 look() {
   if [ ! -d "$dir" ]; then
     echo "chaosrun: gone"
-  elif ! keeper >/dev/null; then
-    echo "chaosrun: orphaned"
-  elif said=$(seen); then
-    echo "chaosrun: held $said"
+  elif keeper >/dev/null; then
+    if said=$(seen); then echo "chaosrun: held $said"; else echo "chaosrun: unseen $said"; fi
+  elif [ -e "$dir/failed" ]; then
+    echo "chaosrun: stuck $(cat "$dir/failed")"
   else
-    echo "chaosrun: unseen $said"
+    echo "chaosrun: orphaned"
   fi
 }
