@@ -1,9 +1,14 @@
-"""Instances are stopped, and started again."""
+"""Instances are stopped, and started again.
+
+Law (L2): what EC2 shows may be old, what it answers to a start is not. So all are started, however
+they look, and only when EC2 answers that they ran already is anything else taken away.
+"""
 
 from __future__ import annotations
 
 import random
 import re
+import time
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -13,7 +18,7 @@ from chaosrun.fault import Evidence, Expiry, Fault, Hold, Permission
 from chaosrun.network import has_reference
 from chaosrun.providers.aws import marks, restarts
 from chaosrun.providers.aws.access import access_of, iam, undo
-from chaosrun.providers.aws.client import Aws
+from chaosrun.providers.aws.client import Aws, until
 from chaosrun.providers.aws.instances import (
     ENDED,
     Instances,
@@ -24,6 +29,8 @@ from chaosrun.providers.aws.instances import (
 )
 from chaosrun.units import JSON
 
+APART = 1.0
+"""The seconds between two looks, of which one may be old."""
 _ROLE = re.compile(r"arn:[\w-]+:iam::\d{12}:role/\S+")
 
 
@@ -110,14 +117,18 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def revert(cls, hold: Hold, client: Aws) -> None:
-        now = held(hold, client)
-        stopping = [each.id for each in now if each.state == "stopping"]
-        await_state(hold, client, stopping, "stopped")
-        stopped = [each.id for each in now if each.state in ("stopping", "stopped")]
-        if stopped:
-            client.call(access_of(hold), "ec2", "start_instances", InstanceIds=stopped)
-        there = [each.id for each in now if each.state not in ENDED]
-        await_state(hold, client, there, "running")
+        there = [each.id for each in held(hold, client) if each.state not in ENDED]
+        await_state(hold, client, there, "stopped", "pending", "running")  # from these it can start
+
+        def ran_already() -> bool:
+            said = client.call(access_of(hold), "ec2", "start_instances", InstanceIds=there)
+            await_state(hold, client, there, "running")
+            return all(
+                one["PreviousState"]["Name"] == "running" for one in said["StartingInstances"]
+            )
+
+        if there:
+            until(ran_already, f"{', '.join(there)} should be running")
         restarts.disarm(hold, client)
         marks.take(hold, client, there)
 
@@ -129,11 +140,19 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
 
     @classmethod
     def restored(cls, hold: Hold, client: Aws) -> Evidence:
-        now = held(hold, client)
-        running = {each.id for each in now if each.state == "running"}
-        marked = [each.id for each in now if each.mark == marks.value(hold)]
-        armed = restarts.armed(hold, client)
-        tail = f"; still tagged: {', '.join(marked)}" if marked else ""
-        tail += "; the schedule is still there" if armed else ""
-        well = running == set(ids_of(hold)) and not marked and not armed
-        return Evidence(well, in_words(hold, now) + tail)
+        seen = _as_before(hold, client)
+        if seen.seen:
+            time.sleep(APART)
+            seen = _as_before(hold, client)
+        return seen
+
+
+def _as_before(hold: Hold, client: Aws) -> Evidence:
+    now = held(hold, client)
+    running = {each.id for each in now if each.state == "running"}
+    marked = [each.id for each in now if each.mark == marks.value(hold)]
+    armed = restarts.armed(hold, client)
+    tail = f"; still tagged: {', '.join(marked)}" if marked else ""
+    tail += "; the schedule is still there" if armed else ""
+    well = running == set(ids_of(hold)) and not marked and not armed
+    return Evidence(well, in_words(hold, now) + tail)

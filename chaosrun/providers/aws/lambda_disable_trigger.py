@@ -1,4 +1,7 @@
-"""A function hears of nothing new: its event source mappings are disabled."""
+"""A function hears of nothing new: its event source mappings are disabled.
+
+Law (L2): what Lambda lists may be old, so each is told what it should be, however it looks.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +135,7 @@ def _set(hold: Hold, client: Aws, wanted: str) -> None:
     until(lambda: all_in("Enabled", "Disabled"), f"{names} should be settled")
     now = _states(hold, client)
     for one in ours:
-        if one in now and now[one] != wanted:
+        if one in now:
             client.call(
                 access_of(hold), "lambda", "update_event_source_mapping",
                 UUID=one, Enabled=wanted == "Enabled",

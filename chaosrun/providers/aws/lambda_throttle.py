@@ -1,4 +1,8 @@
-"""A function answers nobody: its reserved concurrency is brought down."""
+"""A function answers nobody: its reserved concurrency is brought down.
+
+Law (L2): what Lambda shows may be old, so the number is put back also where it seems to be back.
+One that is neither ours nor the one before is somebody else's, and stays.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +79,7 @@ class LambdaThrottle(Fault[Aws], frozen=True, kw_only=True):
     @classmethod
     def revert(cls, hold: Hold, client: Aws) -> None:
         access, arn, before = access_of(hold), hold.targets[0].id, hold.undo["before"]
-        if _concurrency(client, access, arn) == hold.undo["wanted"]:
+        if _concurrency(client, access, arn) in (hold.undo["wanted"], before):
             if before is None:
                 client.call(access, "lambda", "delete_function_concurrency", FunctionName=arn)
             else:

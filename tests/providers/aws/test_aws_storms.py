@@ -25,9 +25,15 @@ from msgspec.structs import replace
 from chaosrun.codec import from_plain
 from chaosrun.errors import Refused, Transient
 from chaosrun.fault import Hold
+from chaosrun.providers.aws import marks, restarts
 from chaosrun.providers.aws.access import access_of
 from chaosrun.providers.aws.ec2_stop import Ec2Stop
 from tests.contract.aws_lab import REGION, endpoint
+from tests.contract.labs.aws_functions import (
+    ThrottleOfAFunctionThatMotoStillAnswersLab,
+    ThrottleOfAReservedFunctionLab,
+    TriggerLab,
+)
 from tests.contract.labs.aws_instances import StopLab
 
 Answer = Callable[[Any], Any]
@@ -310,3 +316,142 @@ def test_without_a_role_nobody_else_starts_them_and_no_right_to_is_needed() -> N
 def test_what_is_no_role_is_refused(role: str) -> None:
     with pytest.raises(ValueError, match="not the ARN of a role"):
         from_plain({"target": {"ids": ["i-1"]}, "restartRole": role}, Ec2Stop)
+
+
+# --- what is shown is old -------------------------------------------------------------
+
+
+class OldNews:
+    """Has an operation answer `times` more times as it answered last."""
+
+    def __init__(self, lab: Any, monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
+        self.times = 0
+        last: Any = None
+        for way in ("call", "pages"):
+            inner = getattr(lab.client, way)
+
+            def answer(access: Any, *asked: Any, inner: Any = inner, **given: Any) -> Any:
+                nonlocal last
+                if asked[1] != operation:
+                    return inner(access, *asked, **given)
+                if self.times > 0:
+                    self.times -= 1
+                else:
+                    last = inner(access, *asked, **given)
+                return last
+
+            monkeypatch.setattr(lab.client, way, answer)
+
+
+def stopped_behind_the_news(lab: StopLab, news: OldNews, times: int) -> Hold:
+    """Instances that are stopped, are tagged, and have a schedule; they are shown as before it."""
+    hold = stop_with_a_schedule(lab, time.time() + 600)
+    ids = [target.id for target in hold.targets]
+    marks.put(hold, lab.client, ids)
+    restarts.arm(hold, lab.client)
+    assert lab.restored(hold).detail.count("is running") == 2
+    lab.service("ec2").stop_instances(InstanceIds=ids)
+    news.times = times
+    return hold
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3, 20])
+def test_instances_are_started_though_they_are_shown_to_run(
+    monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    with StopLab() as lab:
+        before = lab.snapshot()
+        news = OldNews(lab, monkeypatch, "describe_instances")
+        hold = stopped_behind_the_news(lab, news, times)
+        lab.kind().revert(hold, lab.client)
+        news.times = 0
+        assert lab.restored(hold).seen
+        assert lab.snapshot() == before
+
+
+def test_instances_that_do_not_come_up_are_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with StopLab() as lab:
+        before = lab.snapshot()
+        news = OldNews(lab, monkeypatch, "describe_instances")
+        hold = stopped_behind_the_news(lab, news, times=3)
+        inner, asked = EC2Backend.start_instances, []
+
+        def start(self: Any, instance_ids: list[str]) -> Any:
+            said = inner(self, instance_ids)
+            asked.append(instance_ids)
+            if len(asked) == 1:  # each falls back, as for want of capacity
+                self.stop_instances(instance_ids)
+            return said
+
+        monkeypatch.setattr(EC2Backend, "start_instances", start)
+        lab.kind().revert(hold, lab.client)
+        assert lab.snapshot() == before
+
+
+def test_what_cannot_be_started_yet_keeps_its_schedule_and_tags(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with StopLab() as lab:
+        news = OldNews(lab, monkeypatch, "describe_instances")
+        hold = stopped_behind_the_news(lab, news, times=3)
+        failing(monkeypatch, "start_instances", "IncorrectInstanceState", times=1)
+        with pytest.raises(Transient, match="IncorrectInstanceState"):
+            lab.kind().revert(hold, lab.client)
+        news.times = 0
+        seen = lab.restored(hold)
+        assert not seen.seen
+        assert "still tagged" in seen.detail
+        assert "the schedule is still there" in seen.detail
+        lab.kind().revert(hold, lab.client)
+        assert lab.restored(hold).seen
+
+
+def test_one_look_that_is_old_does_not_show_that_all_is_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with StopLab() as lab:
+        news, hold = OldNews(lab, monkeypatch, "describe_instances"), lab.lease()
+        assert lab.restored(hold).seen
+        lab.service("ec2").stop_instances(InstanceIds=[target.id for target in hold.targets])
+        news.times = 1
+        assert not lab.restored(hold).seen
+
+
+@pytest.mark.parametrize(
+    "kind", [ThrottleOfAFunctionThatMotoStillAnswersLab, ThrottleOfAReservedFunctionLab]
+)
+def test_a_function_is_let_run_though_it_is_shown_to(
+    monkeypatch: pytest.MonkeyPatch, kind: type[ThrottleOfAFunctionThatMotoStillAnswersLab]
+) -> None:
+    with kind() as lab:
+        before, hold = lab.snapshot(), lab.lease()
+        news = OldNews(lab, monkeypatch, "get_function_concurrency")
+        assert lab.restored(hold).seen
+        lab.kind().inject(hold, lab.client)
+        news.times = 1
+        lab.kind().revert(hold, lab.client)
+        assert lab.snapshot() == before
+
+
+def test_a_number_that_somebody_else_gave_a_function_stays() -> None:
+    with ThrottleOfAReservedFunctionLab() as lab:
+        hold = lab.lease()
+        lab.kind().inject(hold, lab.client)
+        lab.service("lambda").put_function_concurrency(
+            FunctionName="shop", ReservedConcurrentExecutions=3
+        )
+        lab.kind().revert(hold, lab.client)
+        assert lab.snapshot() == {"reserved": 3, "tags": {}}
+        assert not lab.restored(hold).seen
+
+
+def test_triggers_are_enabled_though_they_are_listed_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with TriggerLab() as lab:
+        before, hold = lab.snapshot(), lab.lease()
+        news = OldNews(lab, monkeypatch, "list_event_source_mappings")
+        assert lab.restored(hold).seen
+        for target in hold.targets:
+            lab.service("lambda").update_event_source_mapping(UUID=target.id, Enabled=False)
+        news.times = 3
+        lab.kind().revert(hold, lab.client)
+        assert lab.snapshot() == before
