@@ -390,7 +390,8 @@ class Engine:
                 said = f"no answer within {now - flight.started:.3g}s"
                 event = failed(flight.effect, Failure.INDETERMINATE, said, flight.started)
                 assert isinstance(event, e.InjectFailed)
-                self._is_late(name, msgspec.structs.replace(event, at=now, late=True))
+                event = msgspec.structs.replace(event, at=now, late=True, unanswered=True)
+                self._is_late(name, event)
 
     def _take_up_late(self, now: float) -> None:
         """An injection that was given up ended after its run did: the run owes again."""
@@ -432,6 +433,8 @@ class Engine:
                 flight.job.give_up()
             said = f"no answer within {now - flight.started:.3g}s"
             event = failed(flight.effect, Failure.INDETERMINATE, said, flight.started)
+            if isinstance(event, e.InjectFailed):
+                event = msgspec.structs.replace(event, unanswered=True)
             self._happened(name, drive, msgspec.structs.replace(event, at=now))
 
     # --- deciding and acting --------------------------------------------------------------
@@ -610,10 +613,6 @@ class Engine:
         if drive.pending or drive.run.finished is None:
             return
         finished = drive.run.finished
-        until = finished.at - drive.ahead + _LINGER
-        if drive.given_up and self._clock() < until:
-            heapq.heappush(self._wakes, (until, name))  # it may still act: see what it did
-            return
         self._drop(name, drive, finished.verdict, finished.reason)
 
     def _drop(self, name: str, drive: Drive, verdict: Verdict, reason: str) -> None:

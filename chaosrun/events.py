@@ -260,7 +260,8 @@ class Injected(Event, frozen=True, kw_only=True, tag="injected"):
 class InjectFailed(Event, frozen=True, kw_only=True, tag="inject-failed"):
     """The injection did not end well; it may have happened, so the revert stays owed.
 
-    `late` when it answered after it was given up.
+    `late` when it answered after it was given up; `unanswered` when it was given up now, and so may
+    still act.
     """
 
     lease: str
@@ -268,6 +269,7 @@ class InjectFailed(Event, frozen=True, kw_only=True, tag="inject-failed"):
     error: str
     hint: str = ""
     late: bool = False
+    unanswered: bool = False
 
 
 class EffectSeen(Event, frozen=True, kw_only=True, tag="effect-seen"):

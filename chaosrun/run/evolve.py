@@ -24,6 +24,8 @@ _HELD_FOR_LONG: Final = 3.0
 _LAST_LOOK: Final = 10.0
 _LAST_LOOKS: Final = 5
 """So many at most: who could not look for a moment has not seen that it is gone."""
+_MAY_ACT: Final = 5.0
+"""Seconds after which an injection that was given up, and its call cut, does not act any more."""
 _FIRST_BACKOFF: Final = 0.1
 _LONGEST_BACKOFF: Final = 2.0
 
@@ -230,7 +232,7 @@ def _injected(run: Run, event: e.Injected) -> Run:
     if step is None:
         return run
     if event.late:
-        return _owed_again(run, step)
+        return _owed_again(run, replace(step, may_act_until=0.0))
     since = run.in_place_since if run.in_place_since is not None else run.at
     checks = {name: replace(c, due=run.at) for name, c in run.checks.items()}
     run = replace(run, in_place_since=since, checks=checks)
@@ -241,6 +243,7 @@ def _inject_failed(run: Run, event: e.InjectFailed) -> Run:
     step = run.step_of(event.lease)
     if step is None:
         return run
+    step = replace(step, may_act_until=run.at + _MAY_ACT if event.unanswered else 0.0)
     if event.late:
         return _owed_again(run, step)
     run = _with_step(run, replace(step, inject_ended=True, trouble=event.error))
@@ -354,6 +357,9 @@ def _restored(run: Run, event: e.Restored) -> Run:
     step = run.step_of(event.lease)
     if step is None:
         return run
+    if run.at < step.may_act_until:  # then look once more, as if for the first time
+        patient = replace(step, next_try=step.may_act_until, reverting_since=None, attempts=0)
+        return _with_step(run, patient)
     run = _with_step(run, replace(step, restored_at=run.at, stranded=False, trouble=""))
     return _settle(replace(run, in_place_until=run.at))
 

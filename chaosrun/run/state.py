@@ -66,7 +66,8 @@ class StepState(msgspec.Struct, frozen=True):
 
     `terms` are what policies demand of its lease, None until they were asked just before it.
     `effect_kept` is whether the effect was seen once more just before the end of a long hold,
-    `effect_lost` what was seen then instead.
+    `effect_lost` what was seen then instead. `may_act_until` is how long an injection that was
+    given up may still act: only a look after that closes the lease.
     """
 
     step: Step
@@ -80,6 +81,7 @@ class StepState(msgspec.Struct, frozen=True):
     leased_at: float = 0.0
     inject_ended: bool = False
     injected_at: float | None = None
+    may_act_until: float = 0.0
     effect_seen: bool = False
     effect_kept: bool = False
     effect_lost: str = ""
