@@ -77,7 +77,7 @@ class Cluster:
         control.start_controllers(self.parts, binary, self.directory)
         for number in numbers:
             nodes.start_kubelet(self.parts, binary, self.directory, number)
-        self.until("three nodes should be ready", self.ready)
+        self.until("three nodes should be ready", self._revived)
 
     def load(self, image: bytes, numbers: Iterable[int] = range(1, NODES + 1)) -> None:
         """Give every node an image, or some of them."""
@@ -104,6 +104,13 @@ class Cluster:
         """What is still there, after `down`."""
         there = [str(self.directory)] if self.directory.exists() else []
         return there + network.left() + nodes.left(self.directory)
+
+    def _revived(self) -> bool:
+        """Whether it is ready. Kubelets end that meet at the one socket they share by its path."""
+        for name in (f"kubelet-{number}" for number in range(1, NODES + 1)):
+            if not self.parts.runs(name):
+                self.parts.again(name)
+        return self.ready()
 
     def ready(self) -> bool:
         """Whether all of it runs and three nodes are ready."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,7 @@ def kubeconfig_of(server: str, authority: Path, user: str, token: str = "") -> d
 
 def start(parts: Parts, program: Path, directory: Path) -> None:
     start_etcd(parts, program, directory)
+    _write_once()
     parts.start("kube-apiserver", [
         program, "kube-apiserver", f"--etcd-servers=http://{_ETCD}",
         "--bind-address=0.0.0.0", f"--advertise-address={HOST}", f"--secure-port={PORT}",
@@ -94,6 +97,20 @@ def start_etcd(parts: Parts, program: Path, directory: Path) -> None:
         f"--initial-advertise-peer-urls=http://{_ETCD_PEERS}",
         f"--initial-cluster=default=http://{_ETCD_PEERS}",
     ])  # fmt: skip
+
+
+def _write_once() -> None:
+    """Have a version before all that the API server knows: it has to say that it is too old."""
+    body = json.dumps({"key": "YQ==", "value": "YQ=="}).encode()
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://{_ETCD}/v3/kv/put", body, timeout=5):
+                return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 def start_controllers(parts: Parts, program: Path, directory: Path) -> None:
