@@ -77,8 +77,9 @@ def fault(name: str, place: str, **given: Any) -> AnyFault:
 
 
 def lease(meant: AnyFault, client: Kubernetes) -> Hold:
+    """It ends by itself only after anybody has ceased to wait for what a revert does."""
     hold = meant.plan(client, random.Random(7))
-    return replace(hold, mark=uuid.uuid4().hex, deadline=time.time() + 90)
+    return replace(hold, mark=uuid.uuid4().hex, deadline=time.time() + 240)
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def outside() -> Outside:
     return Outside()
 
 
-def until(look: Callable[[], Any], said: str, seconds: float = 40.0) -> Any:
+def until(look: Callable[[], Any], said: str, seconds: float = 120.0) -> Any:
     """What `look` gives once it gives something."""
     end = time.monotonic() + seconds
     while not (found := look()):

@@ -40,12 +40,14 @@ for port, answer in ((53, named), (9000, lambda asked: asked)):
 http.server.ThreadingHTTPServer(("", 8080), H).serve_forever()
 """
 
-# The status of a request of that host for that path, 0 for none, and how long it took.
+# The status of a request of that host for that path, 0 for none, and how long it took. It is waited
+# for a second, or as long as is said.
 ASK = """
 import json, sys, time, urllib.error, urllib.request
+url, timeout = "http://" + sys.argv[1] + ":8080" + sys.argv[2], float((sys.argv[3:] or [1])[0])
 began = time.monotonic()
 try:
-    with urllib.request.urlopen("http://" + sys.argv[1] + ":8080" + sys.argv[2], timeout=1) as got:
+    with urllib.request.urlopen(url, timeout=timeout) as got:
         got.read()
         status = got.status
 except urllib.error.HTTPError as error:
@@ -104,14 +106,16 @@ print(json.dumps([len(came), damaged, sum(1 for times in came.values() if times 
 FLOW = """
 import json, sys, time, urllib.request
 began = time.monotonic()
-with urllib.request.urlopen("http://" + sys.argv[1] + ":8080/huge", timeout=5) as got:
+with urllib.request.urlopen("http://" + sys.argv[1] + ":8080/huge", timeout=30) as got:
     size = len(got.read())
 print(json.dumps([size, time.monotonic() - began]))
 """
 
-# What the own control group uses of processors and memory, and what lies in /tmp.
+# What the own control group uses of processors and memory, and what lies in /tmp: in so many tenths
+# of a second, or until that many seconds of a processor were used.
 USES = """
-import json, pathlib, time
+import json, pathlib, sys, time
+times, much = int(sys.argv[1]), float(sys.argv[2])
 groups = pathlib.Path("/sys/fs/cgroup")
 def used():
     if (groups / "cpu.stat").exists():
@@ -121,20 +125,27 @@ def taken():
     new, old = groups / "memory.current", groups / "memory/memory.usage_in_bytes"
     return int((new if new.exists() else old).read_text())
 before = used()
-time.sleep(0.5)
+for _ in range(times):
+    time.sleep(0.1)
+    if used() - before > much:
+        break
 files = sorted(path.name for path in pathlib.Path("/tmp").glob("chaosrun-*"))
 print(json.dumps([used() - before, taken(), files]))
 """
 
-# The bytes per second that are written to disks, as the kernel counts them.
+# The bytes per second that are written to disks, as the kernel counts them: in the middle one of
+# some seconds, since others of this machine write, too.
 WRITTEN = """
-import json, time
+import json, statistics, time
 def sectors():
     with open("/proc/diskstats") as lines:
         return sum(int(line.split()[9]) for line in lines)
-before, began = sectors(), time.monotonic()
-time.sleep(1)
-print(json.dumps((sectors() - before) * 512 / (time.monotonic() - began)))
+found = []
+for _ in range(5):
+    before, began = sectors(), time.monotonic()
+    time.sleep(1)
+    found.append((sectors() - before) * 512 / (time.monotonic() - began))
+print(json.dumps(statistics.median(found)))
 """
 
 # Looks again and again until a time, whether all is well: [when, whether], ... A request that takes

@@ -16,6 +16,7 @@ from typing import IO
 
 import pytest
 
+from chaosrun.providers.kubernetes import calls
 from tests.cluster import images
 from tests.cluster.build import Missing
 from tests.cluster.cluster import Cluster
@@ -37,7 +38,12 @@ def kubeconfig() -> Path:
 
 
 def enter(cleanup: contextlib.ExitStack) -> None:
-    """Point this process, and those that it starts, at the cluster."""
+    """Point this process, and those that it starts, at the cluster.
+
+    A call of this process that is on its way while the machine stands still is made again.
+    """
+    cleanup.callback(setattr, calls, "_BOUND", calls._BOUND)
+    calls._BOUND = 60.0
     before = os.environ.get("KUBECONFIG")
     os.environ["KUBECONFIG"] = str(kubeconfig())
     if before is None:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -41,6 +42,7 @@ _SAID = {
 class StreamingApi(FaultyApi):
     """What goes wrong with watches is decided by `wrong`; `watches` are the queries of each.
 
+    When each of them came is in `arrived`.
     They are made beside the other calls, so `requests` and `fail` leave them out: which call has
     which number is the same each time.
     """
@@ -48,6 +50,7 @@ class StreamingApi(FaultyApi):
     def __init__(self, kubeconfig: Path, directory: Path) -> None:
         self.wrong: Wrong = lambda _: ""
         self.watches: list[dict[str, str]] = []
+        self.arrived: list[float] = []
         self._all: list[str] = []
         self._open: list[Any] = []
         self._over = threading.Event()
@@ -93,6 +96,7 @@ class StreamingApi(FaultyApi):
                 if query.get("watch") != "1":
                     return self._pass()  # type: ignore[no-any-return]
                 api._all.append(f"GET {self.path}")
+                api.arrived.append(time.monotonic())
                 api.watches.append(query)
                 word, _, about = api.wrong(len(api.watches) - 1).partition(":")
                 if word in _SAID:

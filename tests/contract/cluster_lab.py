@@ -69,7 +69,7 @@ def _in_a_sweep() -> bool:
 class ClusterLab(Lab):
     """A world in the cluster, which `made` makes and `whole` waits for."""
 
-    settles = 30.0
+    settles = 90.0
     app: ClassVar[str] = "web"
     replicas: ClassVar[int] = 2
     container: ClassVar[dict[str, Any]] = {}

@@ -8,6 +8,7 @@ the truth on any cluster.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from typing import Any, ClassVar
 
@@ -108,16 +109,25 @@ class InPodsLab(ClusterLab):
         )
 
     def seen(self) -> JSON:
-        """How a request of the client fares: its status, and whether it took long."""
-        address = self.pod()["status"]["podIP"]
-        status, took = self.of("client", ASK, address, self.path)
-        return [status, took > 0.3]
+        """How the best of some requests of the client fares: its status, and whether it took long.
+
+        A harm is one to each of them; a machine that is busy for a moment is not.
+        """
+        address, found = self.pod()["status"]["podIP"], []
+        for _ in range(4):
+            status, took = self.of("client", ASK, address, self.path)
+            found.append([status != 200, took > 0.3, status])
+            if found[-1] == [False, False, 200]:
+                break
+        _, late, status = min(found)
+        return [status, late]
 
     def of(self, app: str, code: str, *words: str) -> Any:
         """What a program in the pod of that application says."""
         return python(self.place, self.pod(app)["metadata"]["name"], code, *words)
 
-    def lease(self, *, seconds: float = 90.0) -> Hold:
+    def lease(self, *, seconds: float = 240.0) -> Hold:
+        """Longer than the world may take to settle: an end by itself is not taken for a revert."""
         hold = super().lease(seconds=seconds)
         self._leases.append(hold)
         return hold
@@ -208,8 +218,8 @@ class PressLab(InPodsLab):
 
     by = "helper"
 
-    def uses(self) -> Any:
-        return self.of(self.server, USES)
+    def uses(self, times: int = 5, much: float = math.inf) -> Any:
+        return self.of(self.server, USES, str(times), str(much))
 
 
 class CpuLab(PressLab):
@@ -219,7 +229,8 @@ class CpuLab(PressLab):
     given: ClassVar[dict[str, JSON]] = {"cores": 2, "mechanism": "worker"}
 
     def seen(self) -> JSON:
-        return bool(self.uses()[0] > 0.15)
+        much = 0.15
+        return bool(self.uses(30, much)[0] > much)
 
 
 class MemoryLab(PressLab):

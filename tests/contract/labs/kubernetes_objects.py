@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from chaosrun.testing import Lab
 from chaosrun.units import JSON
 from tests.cluster.objects import namespace, worn
-from tests.cluster.outside import outside
+from tests.cluster.outside import outside, until
 from tests.contract.cluster_lab import ClusterLab
 
 
@@ -88,6 +88,11 @@ class EnvironmentLab(ClusterLab):
             "target": {"namespace": self.place, "kind": "Deployment", "name": "web"},
             "with": {"set": {"B": "3", "D": "4"}, "remove": ["A"]},
         }
+
+    def snapshot(self) -> JSON:
+        """Once it is rolled out: its pods come and go meanwhile, whatever is done to it."""
+        until(self.whole, f"{self.place} should be rolled out")
+        return super().snapshot()
 
 
 class PatchLab(ObjectsLab):

@@ -263,7 +263,8 @@ def _pod(words: list[str], secret: str = "") -> Object:
 
 def _proxy() -> Object:
     """Envoy as it is deployed: soon ready, and soon gone."""
-    soon = {"startupProbe": {"periodSeconds": 1}, "readinessProbe": {"periodSeconds": 1}}
+    ready = {"periodSeconds": 1, "failureThreshold": 5}  # a busy machine answers late
+    soon = {"startupProbe": {"periodSeconds": 1}, "readinessProbe": ready}
     hosts = {"name": "hosts", "mountPath": "/etc/hosts", "subPath": "hosts"}
     pod = {
         "terminationGracePeriodSeconds": 1,

@@ -106,7 +106,7 @@ class Mesh:
         self._pods()
 
     def _pods(self) -> None:
-        probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+        probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 60}
         for version in ("v1", "v2"):
             variables = [{"name": "VERSION", "value": version}]
             deployment(

@@ -34,7 +34,7 @@ from tests.cluster import images
 from tests.cluster.objects import deployment, is_whole, pods
 from tests.cluster.outside import Object, outside, until
 from tests.cluster.session import kubeconfig
-from tests.providers.kubernetes import gateways
+from tests.providers.kubernetes import experiments, gateways
 
 PLACE = "gateway"
 ROUTES = f"/apis/gateway.networking.k8s.io/v1/namespaces/{PLACE}/httproutes"
@@ -86,7 +86,7 @@ spec:
       fault: kubernetes.envoy-http
       target: {{namespace: {PLACE}, name: checkout}}
       with: {{status: 503}}
-      hold: 1s
+      hold: 5s
 """
 
 
@@ -182,13 +182,19 @@ def _read(name: str) -> Object | None:
 @pytest.fixture
 def gateway(served: str, cluster: Kubernetes, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The gateway's address; nobody has a policy, before and after."""
-    monkeypatch.setattr(envoy_http, "_READ_WITHIN", 3.0)
+    monkeypatch.setattr(envoy_http, "_READ_WITHIN", 30.0)
     yield served
     gateways.scale(1)
     for name in ("checkout", "catalog"):
         route(name)
     gateways.gone([f"{POLICIES}/{one['metadata']['name']}" for one in outside().items(POLICIES)])
     serves(cluster, served)
+
+
+@pytest.fixture
+def in_vain(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited in vain: only as long as the gateway may take to say why."""
+    monkeypatch.setattr(envoy_http, "_READ_WITHIN", 8.0)
 
 
 def plan(client: Kubernetes, name: str = "checkout", kind: str = "HTTPRoute", **more: Any) -> Hold:
@@ -316,7 +322,7 @@ def test_a_fault_of_the_gateway_says_which_routes_it_does_not_reach(
 
 
 def test_rules_with_policies_of_their_own_are_not_reached(
-    cluster: Kubernetes, gateway: str
+    cluster: Kubernetes, gateway: str, in_vain: None
 ) -> None:
     rule = {"name": "only", "backendRefs": [{"name": "backend", "port": 80}]}
     outside().patch(f"{ROUTES}/checkout", {"spec": {"rules": [rule]}})
@@ -332,7 +338,7 @@ def test_rules_with_policies_of_their_own_are_not_reached(
 
 
 def test_a_route_that_is_not_there_is_refused_and_one_that_went_is_not_seen(
-    cluster: Kubernetes, gateway: str
+    cluster: Kubernetes, gateway: str, in_vain: None
 ) -> None:
     with pytest.raises(Refused, match="there is no HTTPRoute gateway/nowhere"):
         plan(cluster, "nowhere", status=503)
@@ -358,7 +364,9 @@ def test_a_route_that_goes_while_it_is_held_leaves_nothing_owed(
     assert outside().items(POLICIES) == []
 
 
-def test_a_policy_that_the_gateway_rejects_is_no_effect(cluster: Kubernetes, gateway: str) -> None:
+def test_a_policy_that_the_gateway_rejects_is_no_effect(
+    cluster: Kubernetes, gateway: str, in_vain: None
+) -> None:
     hold = plan(cluster, status=503)
     policy("an-older", "HTTPRoute", "checkout", timeout={"http": {"requestTimeout": "5s"}})
     with pytest.raises(Indeterminate, match=r"does not accept it: Conflicted"):
@@ -384,7 +392,7 @@ def test_a_policy_that_nobody_reads_is_no_effect(
 
 
 def test_an_experiment_through_the_gateway_passes(gateway: str, tmp_path: Path) -> None:
-    done = run(tmp_path)
+    done = experiments.asked(lambda: run(tmp_path), lambda: None)
     assert done.returncode == exit_code(Verdict.PASSED), done.stdout
     assert outside().items(POLICIES) == []
 
@@ -401,7 +409,7 @@ def run(directory: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("own", [False, True], ids=["a policy of ours", "a policy of its own"])
 def test_it_is_owed_until_the_gateway_has_read_that_the_fault_is_gone(
-    cluster: Kubernetes, gateway: str, own: bool
+    cluster: Kubernetes, gateway: str, own: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if own:
         policy("own", "HTTPRoute", "checkout", timeout={"http": {"requestTimeout": "5s"}})
@@ -409,7 +417,9 @@ def test_it_is_owed_until_the_gateway_has_read_that_the_fault_is_gone(
     EnvoyHttp.inject(hold, cluster)
     soon(cluster, gateway, "checkout", {503})
     gateways.scale(0)
-    with contextlib.nullcontext() if own else pytest.raises(Indeterminate, match="should read"):
+    refusal = contextlib.nullcontext() if own else pytest.raises(Indeterminate, match="should read")
+    with monkeypatch.context() as patched, refusal:
+        patched.setattr(envoy_http, "_READ_WITHIN", 3.0)
         EnvoyHttp.revert(hold, cluster)
     seen = EnvoyHttp.restored(hold, cluster)
     assert not seen.seen, seen

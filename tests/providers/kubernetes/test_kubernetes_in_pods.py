@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -72,16 +71,17 @@ def asked(client: Object, path: str = "/") -> tuple[int, float]:
 
 
 def test_another_pod_sees_the_delay_that_was_asked_for(cluster: Kubernetes) -> None:
-    def median() -> float:
+    def quickest() -> float:
+        """The delay is one of every request; that of a busy machine is not."""
         name = pod("client")["metadata"]["name"]
-        return float(statistics.median(python(PLACE, name, SAMPLES, address_of_server())))
+        return float(min(python(PLACE, name, SAMPLES, address_of_server(), within=60)))
 
-    before = median()
+    assert quickest() < 0.1
     with held(fault("kubernetes.network-latency", delay="150ms"), cluster):
-        during = median()
+        during = quickest()
     # One for the handshake, one for the answer.
-    assert 0.28 <= during - before <= 0.60
-    assert median() < before + 0.1
+    assert 0.28 <= during <= 0.60
+    assert quickest() < 0.1
 
 
 def test_a_partition_cuts_exactly_the_named_peers(cluster: Kubernetes) -> None:
@@ -221,7 +221,7 @@ def test_what_a_killed_agent_left_is_taken_away_by_another(cluster: Kubernetes) 
     assert not meant.restored(hold, cluster).seen
     meant.revert(hold, cluster)
     assert meant.restored(hold, cluster).seen
-    assert asked(pod("client"), "/large")[1] < 0.5
+    assert min(asked(pod("client"), "/large")[1] for _ in range(3)) < 0.5
     until(lambda: not agents_in(PLACE), "no helper should be left")
 
 

@@ -15,6 +15,7 @@ from tests.cluster import images
 from tests.cluster.outside import outside, until
 from tests.cluster.session import parts
 from tests.providers.kubernetes.conftest import RUNNERS, Runner, calm, rights_of
+from tests.providers.kubernetes.experiments import asked
 
 REPOSITORY = Path(__file__).parents[3]
 FILE = "experiments/kubernetes/12-nobody-reads-the-banner.yaml"
@@ -92,13 +93,16 @@ def within(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [cluster.program, "kubectl", f"--kubeconfig={cluster.kubeconfig}", "exec", "-n", RUNNERS,
          "inside", "--", sys.executable, "-m", "chaosrun", *words],
-        capture_output=True, text=True, timeout=90,
+        capture_output=True, text=True, timeout=180,
     )  # fmt: skip
 
 
 def test_it_runs_in_the_cluster_as_its_service_account(inside: Path) -> None:
-    until(lambda: calm("shop"), "all of the last purchases should be served")
-    done = within("run", FILE, "--set", "hold=1s", "--quiet")
+    def settle() -> None:
+        until(lambda: calm("shop"), "all of the last purchases should be served")
+
+    settle()
+    done = asked(lambda: within("run", FILE, "--set", "hold=7s", "--quiet"), settle)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
     own = within("run", str(inside), "--quiet")

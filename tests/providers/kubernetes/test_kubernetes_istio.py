@@ -222,16 +222,19 @@ def test_a_route_keeps_all_that_it_has_while_it_has_a_fault_and_afterwards(
 def test_a_routes_timeout_cuts_what_the_server_takes_but_not_the_delay(
     mesh: Mesh, routes: str, cluster: Kubernetes
 ) -> None:
-    ((status, _, told),) = mesh.asked("/strict")
-    assert (status, told["headers"]["x-by"]) == (200, "strict")
+    def passes(at_least: float) -> bool:
+        """Whether it serves as the route has it: a busy machine takes more than its timeout."""
+        ((status, seconds, told),) = mesh.asked("/strict")
+        by = told.get("headers", {}).get("x-by")
+        return bool((status, by) == (200, "strict") and seconds >= at_least)
+
+    until(lambda: passes(0), "the route should serve")
     assert mesh.asked("/strict?takes=2")[0][0] == 504
     with held(fault(routes, "strict", delay="600ms"), cluster):
         until(lambda: late(mesh, "/strict", 0.6), "the client should see the delay")
-        ((status, seconds, told),) = mesh.asked("/strict")
-        assert (status, told["headers"]["x-by"]) == (200, "strict")
-        assert seconds >= 0.6
-        ((status, seconds, _),) = mesh.asked("/strict?takes=5")
-        assert (status, 0.9 <= seconds < 5) == (504, True)
+        until(lambda: passes(0.6), "the route should serve after the delay")
+        ((status, seconds, _),) = mesh.asked("/strict?takes=30")
+        assert (status, 0.9 <= seconds < 20) == (504, True)
     until(lambda: not late(mesh, "/strict", 0.6), "the delay should go")
 
 

@@ -108,7 +108,7 @@ def test_rights_on_named_objects_are_enough(
     fault = from_plain({"target": target, **given}, kind)
     planned = fault.plan(cluster, random.Random(1))
     hold = msgspec.structs.replace(
-        planned, mark=f"chaosrun-{runner.name}", deadline=time.time() + 60
+        planned, mark=f"chaosrun-{runner.name}", deadline=time.time() + 240
     )
     try:
         fault.inject(hold, cluster)

@@ -75,7 +75,7 @@ def test_etcd_and_the_api_server_may_be_killed_while_a_fault_is_held(tmp_path: P
     cluster = parts()
     with ScaleLab() as lab:
         before = lab.snapshot()
-        with started(experiment(tmp_path, scale_step(lab, "4s"))) as runner:
+        with started(experiment(tmp_path, scale_step(lab, "10s"))) as runner:
             until(lambda: scaled(lab) == 1, "it should be scaled")
             for name in ("kube-apiserver", "etcd"):
                 cluster.parts.end(name, signal.SIGKILL)
@@ -117,7 +117,7 @@ def test_an_agent_ends_at_its_deadline_on_a_node_whose_kubelet_stands_still(
 ) -> None:
     cluster = parts()
     with PartitionLab(by=by) as lab:
-        before, pod, hold, timeout = lab.snapshot(), lab.pod(), 4, 20
+        before, pod, hold, timeout = lab.snapshot(), lab.pod(), 15, 20
         node = pod["spec"]["nodeName"]
         kubelet = node.replace("node", "kubelet")
         elsewhere = [one for one in pods(lab.place, "client") if one["spec"]["nodeName"] != node]
@@ -140,7 +140,7 @@ def test_an_agent_ends_at_its_deadline_on_a_node_whose_kubelet_stands_still(
             until(lambda: status() == 0, "it should be cut off")
             cluster.parts.signal(kubelet, signal.SIGSTOP)
             try:
-                until(lambda: status() == 200, "it should end at its deadline", 60)
+                until(lambda: status() == 200, "it should end at its deadline")
                 ended = time.time()
             finally:
                 cluster.parts.signal(kubelet, signal.SIGCONT)

@@ -32,10 +32,24 @@ def world() -> Iterator[None]:
         yield
 
 
-def of_client(code: str, *words: str) -> Any:
+def of_client(code: str, *words: str, within: float = 20.0) -> Any:
     """What a program in another pod says about the server."""
     address = str(one(PLACE, "web")["status"]["podIP"])
-    return python(PLACE, one(PLACE, "client")["metadata"]["name"], code, address, *words)
+    client = one(PLACE, "client")["metadata"]["name"]
+    return python(PLACE, client, code, address, *words, within=within)
+
+
+def flows(enough: float) -> Iterator[tuple[float, float]]:
+    """The bytes and the seconds of up to three flows, until one has so many bytes a second.
+
+    A machine that stands still makes a flow slower, and none faster.
+    """
+    for _ in range(3):
+        size, took = of_client(FLOW, within=60)
+        yield size, took
+        if size > enough * took:
+            return
+    pytest.fail(f"no flow has more than {enough} bytes a second; the last: {size} in {took} s")
 
 
 def likely(share: float, chance: float = 1e-6) -> range:
@@ -82,26 +96,26 @@ def test_the_shares_of_packets_that_were_asked_for_are_damaged_and_doubled(
 def test_as_many_bytes_pass_as_were_asked_for(cluster: Kubernetes) -> None:
     asked, burst = 100 << 10, 20_000
     with held(fault("kubernetes.network-rate", PLACE, rate="100Ki"), cluster):
-        size, took = of_client(FLOW)
-    # Of the bytes that pass, 1448 of 1500 are what is read; the rest are headers.
-    assert 0.6 * asked * took < size < asked * took + burst
-    size, took = of_client(FLOW)
-    assert size > 10 * asked * took
+        # Of the bytes that pass, 1448 of 1500 are what is read; the rest are headers.
+        for size, took in flows(0.6 * asked):
+            assert size < asked * took + burst
+    assert list(flows(10 * asked))
 
 
 def test_only_the_requests_that_are_meant_fail_and_wait(cluster: Kubernetes) -> None:
     meant = {"paths": ["/large*"], "delay": "400ms", "status": 503}
     with held(fault("kubernetes.http", PLACE, target={"ports": [8080]}, **meant), cluster):
-        status, took = of_client(ASK, "/large")
+        status, took = of_client(ASK, "/large", "10")
         assert status == 503
         assert took > 0.4
-        assert of_client(ASK, "/")[0] == 200
-    assert of_client(ASK, "/large")[0] == 200
+        assert of_client(ASK, "/", "10")[0] == 200
+    assert of_client(ASK, "/large", "10")[0] == 200
 
 
 def test_a_disk_is_written_to(cluster: Kubernetes) -> None:
     def written() -> float:
-        return float(python(PLACE, one(PLACE, "web")["metadata"]["name"], WRITTEN))
+        name = one(PLACE, "web")["metadata"]["name"]
+        return float(python(PLACE, name, WRITTEN, within=60))
 
     before = written()
     with held(fault("kubernetes.io", PLACE, directory="/tmp", size="2Mi"), cluster):

@@ -21,6 +21,7 @@ from chaosrun.providers.kubernetes.api import Kubernetes
 from chaosrun.providers.kubernetes.kinds import DEPLOYMENT, JOB, STATEFUL_SET, Kind, Ref
 from tests.cluster.objects import deployment, is_whole, pods
 from tests.cluster.outside import outside, until
+from tests.providers.kubernetes.experiments import asked
 
 RUN = [sys.executable, "-m", "chaosrun"]
 CLUSTERS, APP = "kube-system", "of-a-test"
@@ -31,13 +32,13 @@ metadata: {{name: loses-a-pod-of-the-cluster}}
 spec:
   title: The cluster survives the loss of one of its own pods
   steadyState:
-    - {{name: well, probe: command, with: {{command: "true"}}, every: 200ms, expect: code == 0}}
+    - {{name: well, probe: command, with: {{command: "true"}}, every: 500ms, expect: code == 0}}
   method:
     - name: kill one
       fault: kubernetes.pod-kill
       target: {{namespace: {CLUSTERS}, selector: app={APP}, pick: one}}
       with: {{gracePeriod: 0s}}
-      hold: 1s
+      hold: 5s
 """
 POLICY = f"""\
 apiVersion: chaosrun.dev/v1
@@ -82,11 +83,20 @@ def test_a_policy_opens_what_belongs_to_the_cluster(theirs: None, tmp_path: Path
     assert uids() == before
     opened = ["--policy", str(policy)]
     for more, code in (([], 3), (opened, 0)):
-        asked = [*RUN, "policy", "test", str(experiment), *more]
-        tested = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+        test = [*RUN, "policy", "test", str(experiment), *more]
+        tested = subprocess.run(test, capture_output=True, text=True, timeout=60)
         assert tested.returncode == code, tested.stdout + tested.stderr
         assert "belongs to the cluster itself" in " ".join(tested.stdout.split())
-    done = subprocess.run([*words, *opened], capture_output=True, text=True, timeout=60)
+
+    def settle() -> None:
+        nonlocal before
+        until(lambda: is_whole(CLUSTERS, APP), "it should be whole")
+        before = uids()
+
+    done = asked(
+        lambda: subprocess.run([*words, *opened], capture_output=True, text=True, timeout=120),
+        settle,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(uids() & before) == 1
     told = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -141,9 +142,9 @@ def test_a_busy_server_is_asked_again_when_it_says(
     api.wrong = fails("busy")
     with Told(client, access) as told:
         until(lambda: api.watches, "it should watch")
-        began, made = time.monotonic(), put("one", "busy")
+        made = put("one", "busy")
         until(lambda: len(api.watches) == 2, "it should watch again")
-        assert time.monotonic() - began > 0.8
+        assert api.arrived[1] - api.arrived[0] > 0.8
         until(lambda: told.now()["one"] == made, "it should be told")
     assert api.asked().count("list") == 1
 
@@ -198,24 +199,22 @@ def changes_to(wanted: str, access: Access) -> Callable[[Kubernetes], bool]:
 def test_a_wait_takes_one_list_and_one_watch_however_often_it_looks(
     api: StreamingApi, access: Access, client: Kubernetes
 ) -> None:
-    looks: list[float] = []
+    looks = [""]
 
     def look(now: Kubernetes) -> bool:
-        looks.append(time.monotonic())
-        return changes_to("30", access)(now)
+        looks.append(value_of(now.get(access, REF)))
+        return looks[-1] == "30"
 
     def change() -> None:
-        for number in range(1, 31):
-            time.sleep(0.1)
-            put("one", number)
+        for number in range(30):
+            until(lambda: looks[-1] == str(number), f"{number} should be looked at")  # noqa: B023
+            put("one", number + 1)
 
     changing = threading.Thread(target=change)
     changing.start()
-    began = time.monotonic()
     client.until(look, "it should be 30", 60, [single(access, REF)], again=60)
-    assert time.monotonic() - began > 2.8
     changing.join()
-    assert len(looks) > 25
+    assert [value for value, _ in itertools.groupby(looks)] == ["", *map(str, range(31))]
     assert api.asked() == ["one", "list", "watch", "one"]
 
 
@@ -272,13 +271,20 @@ def test_a_watch_that_stands_still_is_made_up_for_by_a_look_now_and_then(
     api: StreamingApi, access: Access, client: Kubernetes, word: str
 ) -> None:
     api.wrong = lambda _: word
-    timer = threading.Timer(0.5, put, ("one", "changed"))
-    timer.start()
+
+    def change() -> None:
+        until(lambda: api.asked().count("one") > 2, "it should look again")
+        put("one", "changed")
+
+    changing = threading.Thread(target=change)
+    changing.start()
     began = time.monotonic()
     watching = [single(access, REF)]
     client.until(changes_to("changed", access), "it should change", 20, watching, again=0.4)
-    assert 0.5 < time.monotonic() - began < 1.5
-    timer.join()
+    took = time.monotonic() - began
+    changing.join()
+    assert took < 10
+    assert api.asked().count("one") <= 1 + took / 0.4
 
 
 @pytest.mark.parametrize("word", ["", "still", "dead", "gone", "broken", "never"])
@@ -289,7 +295,7 @@ def test_a_wait_ends_at_its_deadline_whatever_the_watch_does(
     began = time.monotonic()
     with pytest.raises(Indeterminate, match="waited in vain: it should change"):
         client.until(changes_to("never", access), "it should change", 1.0, [single(access, REF)])
-    assert 1.0 <= time.monotonic() - began < 2.5
+    assert 1.0 <= time.monotonic() - began < 5  # what is watched would be given up after six
     assert len(api.asked()) < 25
 
 
@@ -311,7 +317,7 @@ def test_a_wait_that_is_cancelled_ends_at_once(
     try:
         with pytest.raises(Indeterminate):
             client.until(changes_to("never", access), "never", 30, [single(access, REF)])
-        assert time.monotonic() - moments[0] < 0.5
+        assert time.monotonic() - moments[0] < 5
     finally:
         commands.current.reset(token)
         thread.join()
@@ -326,26 +332,32 @@ def test_nothing_is_watched_any_more_when_the_wait_is_over(
 ) -> None:
     timer = threading.Timer(0.3, put, ("one", "over"))
     timer.start()
-    client.until(changes_to("over", access), "it should be over", 20, [single(access, REF)])
+    client.until(changes_to("over", access), "it should be over", 60, [single(access, REF)])
     timer.join()
-    until(lambda: not watchers(), "the watch should end", seconds=2)
+    until(lambda: not watchers(), "the watch should end", seconds=20)  # by itself after thirty
 
 
 def test_a_wait_asks_in_turns_where_it_may_not_watch(tmp_path: Path) -> None:
     begin()
-    runner = Runner(tmp_path, [*CLUSTER, *rbac("configmaps", "get", "list", scope=REF.scope)])
+    get, listed, watched = rbac("configmaps", "get", "list", "watch", scope=REF.scope)
+    runner = Runner(tmp_path, rights := [*CLUSTER, get, listed])
+    runner.await_rights(rights)
     access, client = Access(kubeconfig=str(runner.kubeconfig)), Kubernetes()
     calls: list[Permission | None] = []
     client.observers.append(lambda *call: calls.append(right_of(*call)))
-    timer = threading.Timer(1.0, put, ("one", "changed"))
-    timer.start()
+
+    def change() -> None:
+        until(lambda: calls.count(get) > 4, "it should look again")
+        put("one", "changed")
+
+    changing = threading.Thread(target=change)
+    changing.start()
     began = time.monotonic()
     client.until(changes_to("changed", access), "it should change", 20, [single(access, REF)])
-    assert 1.0 < time.monotonic() - began < 3
-    timer.join()
+    assert time.monotonic() - began < 10
+    changing.join()
     client.close()
     runner.revoke()
-    get, listed, watched = rbac("configmaps", "get", "list", "watch", scope=REF.scope)
     assert calls.count(listed) == calls.count(watched) == 1
     assert 4 < calls.count(get) < 12
 
@@ -354,16 +366,23 @@ def test_the_right_to_watch_one_object_by_name_is_enough(tmp_path: Path) -> None
     begin()
     rights = rbac("configmaps", "get", "list", "watch", scope=REF.scope)
     runner = Runner(tmp_path, [*CLUSTER, *rights])
+    runner.await_rights([*CLUSTER, *rights])
     access, client = Access(kubeconfig=str(runner.kubeconfig)), Kubernetes()
     calls: list[Permission | None] = []
     client.observers.append(lambda *call: calls.append(right_of(*call)))
-    timer = threading.Timer(1.0, put, ("one", "changed"))
-    timer.start()
-    client.until(changes_to("changed", access), "it should change", 20, [single(access, REF)])
-    timer.join()
+    get, listed, watched = rights
+
+    def change() -> None:
+        until(lambda: watched in calls, "it should watch")
+        put("one", "changed")
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    watching = [single(access, REF)]
+    client.until(changes_to("changed", access), "it should change", 60, watching, again=60)
+    changing.join()
     client.close()
     runner.revoke()
-    get, listed, watched = rights
     assert calls == [get, listed, watched, get]
 
 
@@ -384,26 +403,35 @@ def json_of(path: Path) -> Any:
 
 
 class Moments:
-    """When a Deployment was last seen not to be ready, and first to be, by asking all the time."""
+    """When a Deployment was last seen not to be ready, and first to be, by asking all the time.
+
+    `longest` is the longest time without an answer: as long as that the machine may stand still.
+    """
 
     def __init__(self, path: str, ready: int) -> None:
-        self.not_yet = self.seen = 0.0
+        self.not_yet = self.seen = self.longest = 0.0
         self._path, self._ready = path, ready
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
     def _ask(self) -> None:
-        while True:
+        last = time.monotonic()
+        while not (self._over.is_set() and self.seen):
             asked = time.monotonic()
-            if outside().get(self._path)["status"].get("readyReplicas") == self._ready:
-                self.seen = time.monotonic()
-                return
-            self.not_yet = asked
+            ready = outside().get(self._path)["status"].get("readyReplicas") == self._ready
+            now = time.monotonic()
+            self.longest, last = max(self.longest, now - last), now
+            if not ready:
+                self.not_yet = asked
+            elif not self.seen:
+                self.seen = now
 
     def __enter__(self) -> Moments:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         self._thread.join()
 
 
@@ -415,7 +443,7 @@ def test_the_moment_of_a_recovery_is_known_to_some_milliseconds(client: Kubernet
     asked: list[str] = []
     client.observers.append(lambda _method, path, _query: asked.append(path))
     probe = RecoveredProbe(
-        namespace=PLACE, called="web", within=Duration(30), kubeconfig=str(kubeconfig())
+        namespace=PLACE, called="web", within=Duration(90), kubeconfig=str(kubeconfig())
     )
     probe.observe(client)
     for replicas in (1, 2, 3):  # one that asks four times a second is by chance right once
@@ -426,7 +454,8 @@ def test_the_moment_of_a_recovery_is_known_to_some_milliseconds(client: Kubernet
             found = probe.observe(client)
         assert found.recovered
         assert found.ready == replicas
-        assert truth.not_yet < began + found.took.seconds < truth.seen + 0.1
+        latest = truth.seen + truth.longest + 0.1
+        assert truth.not_yet < began + found.took.seconds < latest
         assert found.took.seconds > 0.1
         looks = [path for path in asked if "selfsubjectaccessreviews" not in path]
         assert len(looks) <= 4 + found.took.seconds / 5
