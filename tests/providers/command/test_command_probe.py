@@ -64,7 +64,7 @@ def test_a_command_that_hangs_is_killed_with_all_it_started_and_is_a_result(
     child = tmp_path / "child"
     output = observe(f"sleep 60 & echo $! > {child}; wait", timeout="300ms")
     assert (output.code, output.timed_out) == (-9, True)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while _alive(int(child.read_text())):
         assert time.monotonic() < deadline
         time.sleep(0.01)

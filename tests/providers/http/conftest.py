@@ -158,7 +158,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def until(true: Callable[[], bool], seconds: float = 5) -> None:
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
     """Poll until it is true. Fails past the time."""
     deadline = time.monotonic() + seconds
     while not true():

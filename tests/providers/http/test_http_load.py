@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from itertools import pairwise
 from typing import Any
@@ -15,13 +14,18 @@ from chaosrun.codec import from_plain
 from chaosrun.errors import Indeterminate
 from chaosrun.providers.http.load import HttpLoad, Load
 from chaosrun.web.client import Client
+from tests.providers.http.asking import SLACK
+
+ROUNDS = 5
+"""How often is looked for an upper bound: a machine that stands still makes all of a window late,
+and nothing early."""
 
 
 def observe(client: Client, url: str, **more: Any) -> Load:
     load = from_plain({"url": url, "window": "400ms", "rate": 50, **more}, HttpLoad)
     began = time.monotonic()
     result = load.observe(client)
-    assert time.monotonic() - began < load.time_needed.seconds
+    assert time.monotonic() - began < load.time_needed.seconds + SLACK
     assert result.requests == result.sent + result.dropped
     assert result.requests == result.answered + sum(result.failures.values())
     assert result.answered == sum(result.statuses.values())
@@ -37,33 +41,43 @@ def test_percentiles_are_those_of_the_server(serve: Any, client: Client) -> None
             time.sleep(0.2 if next(numbers) % 10 == 9 else 0.05)  # every tenth is slow
             visit.answer()
 
-    result = observe(client, serve(behave).url)
-    assert result.statuses == {"200": 20}
-    assert (result.errors, result.error_share) == (0, 0.0)
-    assert 0.05 <= result.p50.seconds < 0.12
-    assert 0.05 <= result.p90.seconds < 0.15
-    assert 0.2 <= result.p95.seconds < 0.3
-    assert 0.2 <= result.max.seconds < 0.3
+    server = serve(behave)
+    for _ in range(ROUNDS):
+        result = observe(client, server.url)
+        assert result.statuses == {"200": 20}
+        assert (result.errors, result.error_share) == (0, 0.0)
+        p50, p90 = result.p50.seconds, result.p90.seconds
+        p95, most = result.p95.seconds, result.max.seconds
+        assert min(p50, p90) >= 0.05
+        assert min(p95, most) >= 0.2
+        if in_time := p50 < 0.12 and p90 < 0.15 and p95 < 0.3 and most < 0.3:
+            break
+    assert in_time, result
 
 
 def test_a_server_that_stalls_slows_nobody_down_and_cannot_hide(serve: Any, client: Client) -> None:
-    begun, arrivals = threading.Event(), []
+    arrivals: list[float] = []
 
     def behave(visit: Any) -> None:
         while visit.request():
             arrivals.append(time.monotonic())
-            begun.set()
             until = arrivals[0] + 0.4
             time.sleep(max(0.0, until - time.monotonic()))  # nobody is answered until then
             visit.answer()
 
-    result = observe(client, serve(behave).url)
-    gaps = [later - earlier for earlier, later in pairwise(arrivals)]
-    assert len(arrivals) == 20
-    assert max(gaps) < 0.1  # the stall is 0.4 s
-    assert 45 < result.rate < 55
-    assert result.max.seconds >= 0.39  # the first waited for all of the stall,
-    assert 0.1 < result.p50.seconds < 0.3  # and the middle one for half of it
+    server = serve(behave)
+    for _ in range(ROUNDS):
+        arrivals.clear()
+        result = observe(client, server.url)
+        gaps = [later - earlier for earlier, later in pairwise(arrivals)]
+        assert len(arrivals) == 20
+        assert result.rate < 55
+        assert result.max.seconds >= 0.39  # the first waited for all of the stall,
+        assert result.p50.seconds > 0.1  # and the middle one for half of it
+        found = (max(gaps), result.rate, result.p50.seconds)
+        if in_time := max(gaps) < 0.1 and result.rate > 45 and result.p50.seconds < 0.3:
+            break
+    assert in_time, found  # the stall is 0.4 s
 
 
 def test_what_waits_for_a_free_connection_counts_from_when_it_was_due(
@@ -92,9 +106,9 @@ def test_what_could_not_be_sent_is_an_error(serve: Any, client: Client) -> None:
 
 
 def test_failing_fast_does_not_look_fast(client: Client, free_port: int) -> None:
-    result = observe(client, f"http://127.0.0.1:{free_port}", timeout="1s")
+    result = observe(client, f"http://127.0.0.1:{free_port}", timeout="20s")
     assert result.failures == {"connection refused": 20}
-    assert result.p50.seconds >= 1
+    assert result.p50.seconds >= 20
 
 
 def test_statuses_are_counted_and_bad_ones_are_errors(serve: Any, client: Client) -> None:
@@ -116,9 +130,9 @@ def test_connections_are_kept_from_one_sample_to_the_next(serve: Any, client: Cl
 
     server = serve(behave)
     for _ in range(3):
-        observe(client, server.url, window="100ms")
+        observe(client, server.url, window="100ms", concurrency=1)
     assert len(server.requests) == 15
-    assert server.connections <= 3
+    assert server.connections == 1
 
 
 def test_a_low_rate_is_one_request_a_window(serve: Any, client: Client) -> None:
@@ -143,7 +157,7 @@ def test_a_cancelled_load_stops_sending(serve: Any, client: Client) -> None:
         began = time.monotonic()
         with pytest.raises(Indeterminate):
             observe(client, server.url, rate=10, window="30s")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
     finally:
         commands.current.reset(token)
 
