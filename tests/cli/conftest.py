@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 20.0
+PATIENCE = 40.0
 
 EXPERIMENT = """\
 apiVersion: chaosrun.dev/v1
@@ -38,7 +38,7 @@ spec:
         tookEffect: {took_effect}
         restored: ["test", "!", "-e", "{place}/mark"]
       hold: {hold}
-      timeout: 5s
+      timeout: 30s
 {guard}"""
 GUARD = """\
   abortWhen:

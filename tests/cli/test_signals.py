@@ -107,7 +107,7 @@ def test_a_reader_that_stopped_reading_delays_no_revert(chaosrun: Chaosrun) -> N
     os.close(writing)
     chaosrun.wait_for_mark()
     process.send_signal(signal.SIGTERM)
-    until(lambda: not chaosrun.marked, 3)
+    until(lambda: not chaosrun.marked, 20)
     assert process.wait(25) == 143
     os.close(reading)
 

@@ -154,12 +154,12 @@ def test_a_writer_never_waits_and_counts_what_it_drops() -> None:
     began = time.monotonic()
     for _ in range(100_000):
         writer.line("x" * 100)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
     assert writer.dropped
     assert not writer.close(0.05)
     assert writer.stuck
     os.set_blocking(reading, False)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while writer.stuck and time.monotonic() < deadline:
         try:
             os.read(reading, 1 << 20)
@@ -175,7 +175,7 @@ def test_a_writer_whose_reader_left_says_so_once() -> None:
     os.close(reading)
     writer = Writer(writing)
     writer.line("nobody reads this")
-    assert not writer.close(5)
+    assert not writer.close(30)
     assert isinstance(writer.lost, BrokenPipeError)
     os.close(writing)
 
@@ -185,7 +185,7 @@ def test_a_writer_writes_everything_in_order() -> None:
     writer = Writer(writing)
     for number in range(1000):
         writer.line(str(number))
-    assert writer.close(5)
+    assert writer.close(30)
     os.close(writing)
     with os.fdopen(reading) as pipe:
         assert pipe.read().split() == [str(number) for number in range(1000)]

@@ -17,7 +17,7 @@ Open = Callable[..., Terminal]
 def test_a_run_shows_what_goes_on_and_puts_the_terminal_back(
     chaosrun: Chaosrun, terminal: Open
 ) -> None:
-    seen = terminal("run", chaosrun.experiment(hold="1s", guard=True))
+    seen = terminal("run", chaosrun.experiment(hold="3s", guard=True))
     seen.expect("1 owed")
     seen.expect("left")  # of the step's time
     seen.expect("door is shut")
@@ -45,7 +45,7 @@ def test_ctrl_c_stops_and_reverts_and_a_second_one_waits_for_the_revert(
 
 
 def test_ctrl_z_does_not_put_the_guards_to_sleep(chaosrun: Chaosrun, terminal: Open) -> None:
-    seen = terminal("run", chaosrun.experiment(hold="1s"))
+    seen = terminal("run", chaosrun.experiment(hold="3s"))
     chaosrun.wait_for_mark()
     seen.type("\x1a")
     assert seen.end() == 0
@@ -74,16 +74,16 @@ def test_a_terminal_that_is_held_delays_nothing(chaosrun: Chaosrun, terminal: Op
 def test_a_guard_that_hurts_is_seen_before_it_trips(chaosrun: Chaosrun, terminal: Open) -> None:
     file = chaosrun.experiment(hold="60s", guard=True)
     path = chaosrun.place / file
-    path.write_text(path.read_text() + "      for: 1s\n")
+    path.write_text(path.read_text() + "      for: 5s\n")
     seen = terminal("run", file)
     seen.expect("1 owed")
     (chaosrun.place / "hurt").touch()
-    seen.expect("trips at 1s")
+    seen.expect("trips at 5s")
     assert seen.end() == 4
 
 
 def test_no_color_leaves_out_colour_and_keeps_the_view(chaosrun: Chaosrun, terminal: Open) -> None:
-    seen = terminal("run", chaosrun.experiment(hold="500ms"), NO_COLOR="1")
+    seen = terminal("run", chaosrun.experiment(hold="3s"), NO_COLOR="1")
     seen.expect("1 owed")
     assert seen.end() == 0
     assert not {"\x1b[31m", "\x1b[32m", "\x1b[35m", "\x1b[36m"} & set(_codes(seen.seen))
