@@ -122,10 +122,10 @@ class Driven:
     def _drive(self) -> None:
         self.results = self.engine.loop()
 
-    def wait_for(self, kind: type[e.Event], timeout: float = 10.0) -> e.Event:
+    def wait_for(self, kind: type[e.Event], timeout: float = 60.0) -> e.Event:
         return wait(lambda: next((x for x in self.events if isinstance(x, kind)), None), timeout)
 
-    def end(self, timeout: float = 30.0) -> e.Finished:
+    def end(self, timeout: float = 60.0) -> e.Finished:
         self._thread.join(timeout)
         assert not self._thread.is_alive(), "the run did not end"
         (finished,) = self.results.values()
@@ -135,7 +135,7 @@ class Driven:
 T = TypeVar("T")
 
 
-def wait(look: Callable[[], T | None], timeout: float = 10.0) -> T:
+def wait(look: Callable[[], T | None], timeout: float = 60.0) -> T:
     """What `look` gives once it gives something; fails after `timeout` seconds."""
     end = time.monotonic() + timeout
     while (found := look()) is None:

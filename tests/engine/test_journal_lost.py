@@ -24,7 +24,7 @@ from tests.postgres import PostgresServer, postgres_server
 
 __all__ = ["postgres_server"]
 
-_PROMPT = 12.0
+_PROMPT = 40.0
 """Longer than any journal waits for a lock or a connection, in seconds."""
 
 _FULL_DISK = """

@@ -14,20 +14,24 @@ from tests.engine.conftest import wait
 def test_slow_work_gets_as_many_threads_as_it_needs() -> None:
     workers = Workers(64)
     ended = threading.Semaphore(0)
+    now, most = set[int](), 0
 
     def slow() -> None:
+        nonlocal most
+        now.add(threading.get_ident())
+        most = max(most, len(now))
         time.sleep(0.1)
+        now.remove(threading.get_ident())
         ended.release()
 
     for _ in range(200):
         workers.submit(slow, Lane.ORDINARY)
-    began = time.monotonic()
     while not ended.acquire(timeout=0):
         workers.unblock()
         time.sleep(0.005)
     for _ in range(199):
-        assert ended.acquire(timeout=10)
-    assert time.monotonic() - began < 2.5, "8 threads alone would need 2.5 s"
+        assert ended.acquire(timeout=60)
+    assert most > 8, "it begins with 8"
     workers.close()
 
 
@@ -36,7 +40,7 @@ def test_work_that_hangs_does_not_keep_other_work_waiting() -> None:
     hang, done = threading.Event(), threading.Event()
 
     def wait_long() -> None:
-        hang.wait(20)
+        hang.wait(120)
 
     for _ in range(30):
         workers.submit(wait_long, Lane.ORDINARY)
@@ -44,7 +48,7 @@ def test_work_that_hangs_does_not_keep_other_work_waiting() -> None:
     wait(lambda: True if done.is_set() else workers.unblock() and None)
     urgent = threading.Event()
     workers.submit(urgent.set, Lane.URGENT)
-    assert urgent.wait(5)
+    assert urgent.wait(60)
     hang.set()
     workers.close()
 
@@ -54,7 +58,7 @@ def test_work_that_is_given_up_before_it_begins_is_never_done() -> None:
     hang, done = threading.Event(), threading.Event()
 
     def wait_long() -> None:
-        hang.wait(20)
+        hang.wait(120)
 
     workers.submit(wait_long, Lane.ORDINARY)
     job = workers.submit(done.set, Lane.ORDINARY)
@@ -62,7 +66,7 @@ def test_work_that_is_given_up_before_it_begins_is_never_done() -> None:
     last = threading.Event()
     workers.submit(last.set, Lane.ORDINARY)
     hang.set()
-    assert last.wait(5)
+    assert last.wait(60)
     assert not done.is_set()
     workers.close()
 

@@ -77,7 +77,7 @@ sys.stdin.readline()
 """
 
 
-def eventually(promise: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(promise: Callable[[], bool], seconds: float = 30) -> bool:
     deadline = time.monotonic() + seconds
     while not promise():
         if time.monotonic() > deadline:

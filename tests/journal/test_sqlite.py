@@ -197,7 +197,7 @@ def test_a_locked_journal_is_waited_for_and_not_for_ever(
         began = time.monotonic()
         with pytest.raises(JournalUnavailable, match="another process has kept it locked"):
             journal.append("r", 1, [sampled()])
-        assert 0.2 < time.monotonic() - began < 3
+        assert 0.2 < time.monotonic() - began < 20
         assert len(list(journal.events("r"))) == 1, "reading goes on beside a writer"
         assert journal.halt() is None
         child.stdin.write("\n")
