@@ -28,7 +28,7 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def wait_until(true: Callable[[], object], *, seconds: float = 15.0) -> None:
+def wait_until(true: Callable[[], object], *, seconds: float = 60.0) -> None:
     """Return as soon as it is true; fail when it does not become so."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -17,7 +17,7 @@ from chaosrun.providers.host import runtime
 from chaosrun.units import Duration
 from tests.lab.ports import free_first_port, wait_until
 
-SHORT = Duration(60)
+SHORT = Duration(300)
 
 
 def test_up_returns_when_every_part_answers_and_says_where(directory: Path) -> None:
@@ -28,8 +28,8 @@ def test_up_returns_when_every_part_answers_and_says_where(directory: Path) -> N
         "backend", "proxy", "replica-1", "replica-2", "replica-3", "front", "traffic",
     ]  # fmt: skip
     assert {part.state for part in up.parts} == {"running"}
-    assert 0 < up.seconds_left <= 60
-    assert web.call(first, "/checkout", timeout=2)[0] == 200
+    assert 0 < up.seconds_left <= SHORT.seconds
+    assert web.call(first, "/checkout", timeout=30)[0] == 200
 
 
 def test_up_again_is_the_same_lab_and_elsewhere_is_rejected(directory: Path) -> None:
@@ -51,7 +51,10 @@ def test_a_busy_port_is_named_and_nothing_is_started(directory: Path) -> None:
     assert processes.of_lab(directory) == []
 
 
-def test_a_port_that_is_given_up_a_moment_later_is_waited_for(directory: Path) -> None:
+def test_a_port_that_is_given_up_a_moment_later_is_waited_for(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "_PORTS_SECONDS", 30.0)
     first = free_first_port()
     busy = socket.create_server(("127.0.0.1", first + 4))
     threading.Timer(0.2, busy.close).start()
@@ -61,7 +64,7 @@ def test_a_port_that_is_given_up_a_moment_later_is_waited_for(directory: Path) -
 def test_a_part_that_cannot_start_is_named_with_its_last_words(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "_START_SECONDS", 5.0)  # enough to say something in
+    monkeypatch.setattr(control, "_START_SECONDS", 15.0)  # enough to say something in
     monkeypatch.setenv(runtime.VARIABLE, "/proc/nowhere")  # where the proxy wants its socket
     with pytest.raises(ChaosrunError, match="did not come up: proxy") as failed:
         control.up(directory, first_port=free_first_port(), lasts=SHORT)
@@ -88,10 +91,13 @@ def test_a_crashed_part_is_started_again(directory: Path) -> None:
     assert after == pids
 
 
-def test_status_shows_a_stopped_part_that_does_not_answer(directory: Path) -> None:
+def test_status_shows_a_stopped_part_that_does_not_answer(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     up = control.up(directory, first_port=free_first_port(), lasts=SHORT)
     backend = next(part for part in up.parts if part.name == "backend")
     os.kill(backend.pid, signal.SIGSTOP)
+    monkeypatch.setattr(control, "_ANSWER_SECONDS", 2.0)
     now = {part.name: part for part in control.status(directory).parts}
     assert (now["backend"].state, now["backend"].answers) == ("stopped", False)
     assert now["front"].answers
@@ -119,9 +125,9 @@ def test_parts_end_with_a_killed_supervisor_and_the_ports_are_free_again(directo
 
 def test_a_lab_ends_by_itself(directory: Path) -> None:
     began = time.monotonic()
-    control.up(directory, first_port=free_first_port(), lasts=Duration(2))
+    control.up(directory, first_port=free_first_port(), lasts=Duration(10))
     wait_until(lambda: not processes.of_lab(directory))
-    assert time.monotonic() - began >= 1.9
+    assert time.monotonic() - began >= 9.9
     wait_until(lambda: not control.status(directory).up)
 
 

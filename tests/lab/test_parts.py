@@ -22,17 +22,17 @@ def paused_backend(lab: World) -> Iterator[None]:
     os.kill(pid, signal.SIGSTOP)
     yield
     os.kill(pid, signal.SIGCONT)
-    wait_until(lambda: web.call(lab.port("backend"), "/health", timeout=2)[0] == 200)
+    wait_until(lambda: web.call(lab.port("backend"), "/health", timeout=20)[0] == 200)
 
 
 def _metrics(lab: World, name: str) -> dict[str, JSON]:
-    metrics: dict[str, JSON] = web.call(lab.port(name), "/metrics", timeout=2)[1]
+    metrics: dict[str, JSON] = web.call(lab.port(name), "/metrics", timeout=20)[1]
     return metrics
 
 
 def test_reads_go_round_the_replicas(lab: World) -> None:
     def seen() -> set[str]:
-        return {web.call(lab.port("front"), "/hello", timeout=2)[1]["replica"] for _ in range(9)}
+        return {web.call(lab.port("front"), "/hello", timeout=20)[1]["replica"] for _ in range(9)}
 
     wait_until(lambda: seen() == {"replica-1", "replica-2", "replica-3"})  # none rests
 
@@ -47,7 +47,7 @@ def test_users_send_all_routes_and_all_is_well(lab: World) -> None:
 @pytest.mark.usefixtures("paused_backend")
 def test_checkout_falls_back_when_the_backend_hangs(lab: World) -> None:
     began = time.monotonic()
-    status, said = web.call(lab.port("front"), "/checkout", timeout=2)
+    status, said = web.call(lab.port("front"), "/checkout", timeout=20)
     assert (status, said["fallback"]) == (200, True)
     assert time.monotonic() - began >= 0.3
 
@@ -60,7 +60,7 @@ def test_catalog_hangs_when_the_backend_hangs(lab: World) -> None:
 
 @pytest.mark.usefixtures("paused_backend")
 def test_orders_multiply_the_load_on_a_backend_that_hangs(lab: World) -> None:
-    status, said = web.call(lab.port("replica-1"), "/orders", timeout=3)
+    status, said = web.call(lab.port("replica-1"), "/orders", timeout=30)
     assert (status, said["error"]) == (503, "backend: no answer in 6 attempts")
 
 
@@ -73,7 +73,7 @@ def test_users_do_not_slow_down_with_the_system(lab: World) -> None:
 def test_the_front_serves_on_while_a_replica_is_gone(lab: World) -> None:
     os.kill(read_pids(lab.file("."))["replica-1"], signal.SIGKILL)
     for _ in range(12):
-        assert web.call(lab.port("front"), "/hello", timeout=2)[0] == 200
+        assert web.call(lab.port("front"), "/hello", timeout=20)[0] == 200
     wait_until(lambda: web.answers(lab.port("replica-1"), timeout=1))
 
 
@@ -81,26 +81,26 @@ def test_the_backend_reads_its_settings_only_when_it_starts(lab: World) -> None:
     port = lab.port("backend")
     try:
         assert _put_settings(port, b'{"delayMs": 50}') == 200
-        _, said = web.call(port, "/settings", timeout=2)
+        _, said = web.call(port, "/settings", timeout=20)
         assert said == {"wanted": {"delayMs": 50.0}, "applied": {"delayMs": 0.0}}
         assert _put_settings(port, b'{"delayed": 50}') == 400
     finally:
-        _, said = web.call(port, "/settings", timeout=2, method="DELETE")
+        _, said = web.call(port, "/settings", timeout=20, method="DELETE")
     assert said["wanted"] == {"delayMs": 0.0}
 
 
 def _put_settings(port: int, body: bytes) -> int:
-    return web.call(port, "/settings", timeout=2, method="PUT", body=body)[0]
+    return web.call(port, "/settings", timeout=20, method="PUT", body=body)[0]
 
 
 def test_the_change_window_is_closed_until_it_is_opened(lab: World) -> None:
     front = lab.port("front")
-    assert web.call(front, "/change-window", timeout=2) == (200, {"open": False})
-    web.call(front, "/change-window", timeout=2, method="PUT")
-    assert web.call(front, "/change-window", timeout=2) == (200, {"open": True})
-    web.call(front, "/change-window", timeout=2, method="DELETE")
-    assert web.call(front, "/change-window", timeout=2) == (200, {"open": False})
+    assert web.call(front, "/change-window", timeout=20) == (200, {"open": False})
+    web.call(front, "/change-window", timeout=20, method="PUT")
+    assert web.call(front, "/change-window", timeout=20) == (200, {"open": True})
+    web.call(front, "/change-window", timeout=20, method="DELETE")
+    assert web.call(front, "/change-window", timeout=20) == (200, {"open": False})
 
 
 def test_an_unknown_route_is_not_found(lab: World) -> None:
-    assert web.call(lab.port("front"), "/nowhere", timeout=2)[0] == 404
+    assert web.call(lab.port("front"), "/nowhere", timeout=20)[0] == 404
