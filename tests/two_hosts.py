@@ -138,11 +138,11 @@ import sys, time
 from dnslib import DNSRecord
 print("ready", flush=True)
 for line in sys.stdin:
-    server, port, name, kind, way = line.split()
+    server, port, name, kind, way, seconds = line.split()
     began = time.monotonic()
     try:
         said = DNSRecord.parse(DNSRecord.question(name, kind).send(
-            server, int(port), tcp=way == "tcp", timeout=1.5, ipv6=":" in server))
+            server, int(port), tcp=way == "tcp", timeout=float(seconds), ipv6=":" in server))
         words = [str(each.rdata) for each in said.rr] or [{0: "empty"}.get(
             said.header.rcode, f"rcode-{said.header.rcode}")]
     except TimeoutError:
@@ -151,7 +151,8 @@ for line in sys.stdin:
         words = [type(error).__name__]
     print(",".join(words), round(time.monotonic() - began, 3), flush=True)
 """
-"""Looks names up as it is told: `SERVER PORT NAME KIND udp|tcp`; says the answer and how long."""
+"""Looks names up as it is told: `SERVER PORT NAME KIND udp|tcp SECONDS`, which it waits at most;
+says the answer and how long."""
 
 
 WEB_SERVER = """
@@ -186,7 +187,8 @@ import http.client, json, sys, time
 print("ready", flush=True)
 for line in sys.stdin:
     asked = json.loads(line)
-    connection = http.client.HTTPConnection(asked["host"], asked["port"], timeout=5)
+    connection = http.client.HTTPConnection(
+        asked["host"], asked["port"], timeout=asked.get("timeout", 30))
     began = time.monotonic()
     try:
         connection.request(asked.get("method", "GET"), asked["path"],

@@ -34,11 +34,11 @@ class Lab:
 
     fault: ClassVar[str]
     """The name of the fault."""
-    settles: ClassVar[float] = 5.0
+    settles: ClassVar[float] = 30.0
     """How many seconds the world may take to be as it was."""
     expires_after: ClassVar[float] = 2.5
     """How many seconds a fault is given that must end by itself: more than it takes to do it."""
-    late: ClassVar[float] = 3.0
+    late: ClassVar[float] = 20.0
     """How many seconds after its deadline the end of such a fault may be seen."""
     found_by_sweep: ClassVar[bool] = True
     """Whether a sweep can find the fault. If not, say why in a comment."""

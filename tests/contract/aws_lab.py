@@ -85,8 +85,6 @@ def _in_a_sweep() -> bool:
 class AwsLab(Lab):
     """A world in one Region, whose `made` makes it."""
 
-    settles = 2.0
-
     def build(self, cleanup: contextlib.ExitStack) -> None:
         enter(cleanup)
         self.calls: set[str] = set()

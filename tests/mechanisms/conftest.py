@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 
-def eventually(promise: Callable[[], object], within: float = 5.0) -> bool:
+def eventually(promise: Callable[[], object], within: float = 30.0) -> bool:
     until = time.monotonic() + within
     while not promise():
         if time.monotonic() > until:

@@ -276,7 +276,7 @@ def test_a_control_group_has_no_room_for_more_tasks(started: Any, group: Control
     assert seen(hold)["used"] == 50
     assert ask(member) == "no room"
     end(hold)
-    assert group.read("pids.current") == "1"
+    assert eventually(lambda: group.read("pids.current") == "1")
     assert ask(member) == "forked"
     assert group.read("pids.max") == "50"
 
@@ -443,10 +443,10 @@ def test_a_running_process_sees_another_time_and_then_the_right_one(
         return float(ask(process)) - time.time()
 
     assert abs(off()) < 1
-    hold = injected("host.clock", seconds=3, target={"command": word_of(process)}, **words)
+    hold = injected("host.clock", seconds=12, target={"command": word_of(process)}, **words)
     assert abs(seen(hold)["offset"] - offset) < 1
     assert eventually(lambda: abs(off() - offset) < 1)
-    assert eventually(lambda: abs(off()) < 1, within=8)  # its deadline has passed
+    assert eventually(lambda: abs(off()) < 1)  # its deadline has passed
     assert not file.exists()
     end(hold)
 

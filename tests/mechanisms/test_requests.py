@@ -40,6 +40,11 @@ class Web:
         answer: dict[str, Any] = json.loads(self._browser.ask(line))
         return answer
 
+    def gets(self, status: int, path: str, host: str = FAR, **asked: Any) -> bool:
+        """Whether that status comes: not at once where the machine stood still for longer than
+        the kernel keeps the way to it."""
+        return eventually(lambda: self.ask(path, host, **asked)["status"] == status)
+
     def harmed(self, seconds: float = 60.0, target: Any = None, **fields: Any) -> Hold:
         """Injected on the near host, unless the target says otherwise."""
         where = {"namespace": self.hosts.near, "ports": [80], **(target or {})}
@@ -75,14 +80,22 @@ def test_chosen_requests_get_a_status_and_others_pass_as_they_came(web: Web) -> 
     )  # fmt: skip
     meant: dict[str, Any] = {"method": "POST", "headers": {"X-User": "test"}}
     for host in (FAR, FAR6):
-        assert web.ask("/orders/1", host, **meant)["status"] == 418
+        assert web.gets(418, "/orders/1", host, **meant)
         assert web.ask("/order", host, **meant)["status"] == 200
         assert web.ask("/orders/1", host, method="POST")["status"] == 200
         assert web.ask("/orders/1", host, headers={"X-User": "test"})["status"] == 200
     passed = web.ask("/other?x=1", headers={"X-Own": "Mine"})
     assert {**passed, "seconds": 0} == {**plain, "seconds": 0}
-    seen = FAULT.took_effect(hold, Host())
-    assert seen.measured == {"requests": 9, "harmed": 2}
+
+    def counted(host: str, **asked: Any) -> list[int]:
+        before = FAULT.took_effect(hold, Host()).measured
+        web.ask("/orders/1", host, **asked)
+        after = FAULT.took_effect(hold, Host()).measured
+        return [after.get(name, 0) - before.get(name, 0) for name in ("requests", "harmed")]
+
+    for host in (FAR, FAR6):
+        assert eventually(lambda: counted(host, **meant) == [1, 1])  # noqa: B023
+        assert eventually(lambda: counted(host) == [1, 0])  # noqa: B023
     end(hold)
     assert web.ask("/orders/1", **meant)["status"] == 200
     assert web.hosts.rules(web.hosts.near) == rules
@@ -90,19 +103,18 @@ def test_chosen_requests_get_a_status_and_others_pass_as_they_came(web: Web) -> 
 
 def test_requests_wait_as_long_as_asked(web: Web) -> None:
     hold = web.harmed(delay="300ms", paths=["/slow"])
-    assert 0.3 <= web.ask("/slow")["seconds"] < 1
-    assert web.ask("/fast")["seconds"] < 0.25
+    assert eventually(lambda: 0.3 <= web.ask("/slow")["seconds"] < 1)
+    assert eventually(lambda: web.ask("/fast")["seconds"] < 0.25)
     end(hold)
-    assert web.ask("/slow")["seconds"] < 0.25
+    assert eventually(lambda: web.ask("/slow")["seconds"] < 0.25)
 
 
 def test_an_answer_breaks_off(web: Web) -> None:
     hold = web.harmed(abort=True, paths=["/broken"])
-    assert web.ask("/broken") | {"seconds": 0} == {
-        "status": 0, "body": "IncompleteRead", "seconds": 0,
-    }  # fmt: skip
+    broken = {"status": 0, "body": "IncompleteRead", "seconds": 0}
+    assert eventually(lambda: web.ask("/broken") | {"seconds": 0} == broken)
     assert web.ask("/whole")["status"] == 200
-    assert FAULT.took_effect(hold, Host()).measured["harmed"] == 1
+    assert eventually(lambda: FAULT.took_effect(hold, Host()).measured.get("harmed") == 1)
     end(hold)
     assert web.ask("/broken")["status"] == 200
 
@@ -116,8 +128,8 @@ def test_a_share_of_requests_is_harmed(web: Web) -> None:
 
 def test_what_comes_in_is_harmed_on_the_host_that_serves(web: Web) -> None:
     hold = web.harmed(status=500, target={"namespace": web.hosts.far, "direction": "in"})
-    assert web.ask("/")["status"] == 500
-    assert web.ask("/", FAR6)["status"] == 500
+    assert web.gets(500, "/")
+    assert web.gets(500, "/", FAR6)
     end(hold)
     assert web.ask("/")["status"] == 200
 
@@ -126,21 +138,21 @@ def test_what_comes_in_and_is_not_meant_is_served(web: Web) -> None:
     there = {"namespace": web.hosts.far, "direction": "in"}
     hold = web.harmed(status=500, paths=["/orders*"], target=there)
     for host in (FAR, FAR6):
-        assert web.ask("/orders/1", host)["status"] == 500
+        assert web.gets(500, "/orders/1", host)
         assert web.ask("/", host)["status"] == 200
     end(hold)
 
 
 def test_only_the_addresses_that_were_named(web: Web) -> None:
     hold = web.harmed(status=500, target={"addresses": ["fd77::/64"]})
-    assert web.ask("/", FAR6)["status"] == 500
+    assert web.gets(500, "/", FAR6)
     assert web.ask("/", FAR)["status"] == 200
     end(hold)
 
 
 KEEPER_OF_CONNECTIONS = """
 import http.client, sys
-kept = http.client.HTTPConnection("10.77.0.2", 80, timeout=5)
+kept = http.client.HTTPConnection("10.77.0.2", 80, timeout=30)
 print("ready", flush=True)
 for line in sys.stdin:
     try:
@@ -157,27 +169,34 @@ for line in sys.stdin:
 def test_clients_that_keep_connections_come_to_us_too(web: Web) -> None:
     with web.hosts.program(web.hosts.near, KEEPER_OF_CONNECTIONS) as client:
         assert client.ask("") == "200"
-        hold = web.harmed(status=503)
-        assert client.ask("") in ("ConnectionResetError", "RemoteDisconnected")
-        assert client.ask("") == "503"
-        end(hold)
-        assert "200" in (client.ask(""), client.ask(""))
+        for _ in range(3):  # a machine that stands still may open a way past us
+            hold = web.harmed(status=503)
+            came = [client.ask(""), client.ask("")]
+            end(hold)
+            assert "200" in (client.ask(""), client.ask(""))
+            reset = came[0] in ("ConnectionResetError", "RemoteDisconnected")
+            if reset and came[1] == "503":
+                break
+        assert reset, came
+        assert came[1] == "503"
 
 
 def test_traffic_goes_its_own_way_when_everything_of_ours_is_killed(web: Web) -> None:
     hold = web.harmed(status=503)
-    assert web.ask("/")["status"] == 503
+    assert web.gets(503, "/")
     (holder,) = supervisor.holders()[hold.mark]
     os.kill(holder.pid, signal.SIGKILL)
     assert eventually(lambda: not runs(holder))
-    assert eventually(lambda: web.ask("/")["status"] == 200, within=4)
+    assert eventually(lambda: web.ask("/")["status"] == 200)
+    assert time.time() < hold.deadline
     end(hold)
 
 
 def test_it_ends_at_its_deadline(web: Web, runtime: Path) -> None:
-    hold = web.harmed(seconds=2, status=503)
-    assert web.ask("/")["status"] == 503
-    assert eventually(lambda: web.ask("/")["status"] == 200, within=4)
+    hold = web.harmed(seconds=10, status=503)
+    assert web.gets(503, "/")
+    assert eventually(lambda: web.ask("/")["status"] == 200)
+    assert time.time() - hold.deadline < 20
     assert eventually(lambda: list(runtime.iterdir()) == [])
     assert FAULT.restored(hold, Host()).seen
 

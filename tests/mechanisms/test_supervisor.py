@@ -38,12 +38,12 @@ def ruleset(namespace: str) -> str:
 
 def test_it_is_held_until_its_deadline_and_leaves_nothing(namespace: str, runtime: Path) -> None:
     before = ruleset(namespace)
-    given = ordered(namespace, seconds=1.5)
+    given = ordered(namespace, seconds=6)
     assert asking.hold(given).there
     assert asking.look(given).there
     assert asking.notes() == [given]
     assert eventually(lambda: not supervisor.holders().get(given.mark))
-    assert abs(time.time() - given.deadline) < 1
+    assert -1 < time.time() - given.deadline < 10
     assert ruleset(namespace) == before
     assert list(runtime.iterdir()) == []
 
@@ -73,13 +73,13 @@ def test_it_ends_by_its_mark_alone_though_its_holder_was_killed(namespace: str) 
 
 
 def test_the_kernel_ends_a_partition_though_all_of_ours_was_killed(namespace: str) -> None:
-    given = ordered(namespace, seconds=1.2)
+    given = ordered(namespace, seconds=5)
     asking.hold(given)
     (holder,) = supervisor.holders()[given.mark]
     os.kill(holder.pid, signal.SIGKILL)
     assert eventually(lambda: not asking.look(given).there)
+    assert -1 < time.time() - given.deadline < 10
     assert asking.look(given).left
-    assert abs(time.time() - given.deadline) < 1
     (swept,) = asking.sweep()
     assert swept.state == "ended"
     assert not asking.look(given).any

@@ -200,7 +200,6 @@ def _end_keepers(root: str) -> None:
 class ShellsLab(InstancesLab):
     """Two of three instances. The tag is not in the snapshot: at a deadline only it is left."""
 
-    settles = 8.0
     slow: ClassVar[tuple[str, ...]] = (
         "a_failure_at_any_call_can_be_reverted",
         "a_sweep_finds_it",

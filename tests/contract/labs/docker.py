@@ -23,11 +23,12 @@ from typing import Any, ClassVar, Self
 import pytest
 
 from chaosrun import procfs
+from chaosrun.fault import Evidence, Hold
 from chaosrun.mechanisms.directory import VARIABLE
 from chaosrun.providers.docker import life, marks
 from chaosrun.testing import BrokenPromise, Lab
 from chaosrun.units import JSON
-from tests.contract.labs.host import directory_of_ours, with_word
+from tests.contract.labs.host import directory_of_ours, looked_at, with_word
 from tests.docker_engine import DockerEngine, docker_engine, point_at
 
 PROJECT = "chaosrun-lab"
@@ -92,7 +93,6 @@ def _looks(seen: Any) -> JSON:
 class DockerLab(Lab):
     """Three containers, of which some are picked."""
 
-    settles = 10.0
     host: ClassVar[dict[str, Any]] = {}
     picks: ClassVar[Any] = "one"
     keeps_address: ClassVar[bool] = True
@@ -350,12 +350,23 @@ class PartitionLab(NetworkInside):
     with_ = {"peers": ["web"]}
 
 
-class DnsLab(NetworkInside):
+class RedirectLab(NetworkInside):
+    """Traffic is brought to us."""
+
+    def took_effect(self, hold: Hold) -> Evidence:
+        look = super().took_effect
+        return looked_at(lambda: look(hold), lambda seen: seen.seen, self._tables)
+
+    def _tables(self) -> bool:
+        return any("table inet chaosrun_" in str(self.inside(each)) for each in self.shop.ids)
+
+
+class DnsLab(RedirectLab):
     fault = "docker.dns"
     with_ = {"names": ["web"], "answer": "nxdomain"}
 
 
-class HttpLab(NetworkInside):
+class HttpLab(RedirectLab):
     fault = "docker.http"
     with_ = {"status": 503}
     target_with = {"ports": [8000]}

@@ -14,14 +14,16 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from chaosrun.testing import Lab
 from chaosrun.units import JSON
 
 _WORKER = [sys.executable, "-S", "-I", "-c", "import time; time.sleep(600)"]
 _SLOW = 0.3
+T = TypeVar("T")
 
 
 def directory_of_ours(cleanup: contextlib.ExitStack) -> Path:
@@ -49,6 +51,18 @@ def with_word(word: str) -> dict[int, str]:
             if word.encode() in (entry / "cmdline").read_bytes():
                 found[int(entry.name)] = (entry / "stat").read_text().rpartition(")")[2].split()[0]
     return {pid: state for pid, state in found.items() if state not in "ZX"}
+
+
+def looked_at(look: Callable[[], T], good: Callable[[T], bool], still: Callable[[], object]) -> T:
+    """What is seen of traffic that is brought to us.
+
+    The kernel is told so anew again and again, for two seconds each time. Where a machine stood
+    still for longer, and `still` what does it is there, it is looked at again.
+    """
+    until = time.monotonic() + 5
+    while not good(seen := look()) and still() and time.monotonic() < until:
+        pass
+    return seen
 
 
 class CommandLab(Lab):

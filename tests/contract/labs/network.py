@@ -12,7 +12,7 @@ from chaosrun.units import JSON
 from tests.contract.labs.host import directory_of_ours, with_word
 from tests.wire import TwoHosts, offered
 
-_PATIENCE = (30.0, 30.0, 20.0) if "CHAOSRUN_UML" in os.environ else (2.5, 5.0, 3.0)
+_PATIENCE = (30.0, 30.0, 20.0) if "CHAOSRUN_UML" in os.environ else (2.5, 30.0, 20.0)
 """In User-Mode Linux all is slow, and most of all to start a program that looks."""
 
 

@@ -13,15 +13,16 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from chaosrun.fault import Hold
+from chaosrun.fault import Evidence, Hold
 from chaosrun.mechanisms import worker
 from chaosrun.testing import Lab
 from chaosrun.units import JSON
 from tests import control_groups, two_hosts
-from tests.contract.labs.host import directory_of_ours, with_word
+from tests.contract.labs.host import directory_of_ours, looked_at, with_word
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 _SLEEPS = [sys.executable, "-S", "-I", "-c", "import time; print('x', flush=True); time.sleep(600)"]
@@ -199,10 +200,33 @@ class ClockLab(PressLab):
         return {**super().snapshot(), "clock": said}
 
 
-class DnsLab(PressLab):
+class RedirectLab(PressLab):
+    """Traffic to another host is brought to us."""
+
+    hosts: two_hosts.TwoHosts
+    harmed: ClassVar[list[JSON]]
+
+    def answers(self) -> list[JSON]:
+        """What a client gets; `harmed` when the fault is in place."""
+        raise NotImplementedError
+
+    def tables(self) -> int:
+        return self.hosts.rules(self.hosts.near).count("table inet chaosrun_")
+
+    def took_effect(self, hold: Hold) -> Evidence:
+        look = super().took_effect
+        return looked_at(lambda: look(hold), lambda seen: seen.seen, self.tables)
+
+    def snapshot(self) -> JSON:
+        answers = looked_at(self.answers, lambda found: found == self.harmed, self.tables)
+        return {**super().snapshot(), "answers": answers, "tables": self.tables()}
+
+
+class DnsLab(RedirectLab):
     """A host that looks names up at another: one of them is no longer found."""
 
     fault = "host.dns"
+    harmed: ClassVar[list[JSON]] = ["rcode-3", "192.0.2.1"]
 
     def build(self, cleanup: contextlib.ExitStack) -> None:
         super().build(cleanup)
@@ -216,17 +240,16 @@ class DnsLab(PressLab):
             "with": {"names": ["db.example"], "answer": "nxdomain", "servers": ["10.77.0.2"]},
         }
 
-    def snapshot(self) -> JSON:
+    def answers(self) -> list[JSON]:
         names = ("db.example", "other.example")
-        answers = [self.asker.ask(f"10.77.0.2 53 {name} A udp").split()[0] for name in names]
-        tables = self.hosts.rules(self.hosts.near).count("table inet chaosrun_")
-        return {**super().snapshot(), "answers": answers, "tables": tables}
+        return [self.asker.ask(f"10.77.0.2 53 {name} A udp 5").split()[0] for name in names]
 
 
-class HttpLab(PressLab):
+class HttpLab(RedirectLab):
     """A client of a web server on another host: one path of it fails."""
 
     fault = "host.http"
+    harmed: ClassVar[list[JSON]] = [503, 200, 503, 200]
 
     def build(self, cleanup: contextlib.ExitStack) -> None:
         super().build(cleanup)
@@ -240,15 +263,13 @@ class HttpLab(PressLab):
             "with": {"paths": ["/orders*"], "status": 503},
         }
 
-    def snapshot(self) -> JSON:
-        answers = [
-            json.loads(self.browser.ask(json.dumps({"host": host, "port": 8080, "path": path})))
+    def answers(self) -> list[JSON]:
+        asked = [
+            {"host": host, "port": 8080, "path": path, "timeout": 5}
             for host in ("10.77.0.2", "fd77::2")
             for path in ("/orders/1", "/other")
         ]
-        tables = self.hosts.rules(self.hosts.near).count("table inet chaosrun_")
-        statuses = [answer["status"] for answer in answers]
-        return {**super().snapshot(), "statuses": statuses, "tables": tables}
+        return [json.loads(self.browser.ask(json.dumps(each)))["status"] for each in asked]
 
 
 class HttpProxyLab(PressLab):
@@ -274,7 +295,7 @@ class HttpProxyLab(PressLab):
     def snapshot(self) -> JSON:
         statuses = []
         for path in ("/orders/1", "/other"):
-            connection = http.client.HTTPConnection("127.0.0.1", self.ports[1], timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", self.ports[1], timeout=30)
             connection.request("GET", path)
             statuses.append(connection.getresponse().status)
             connection.close()
