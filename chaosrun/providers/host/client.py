@@ -35,7 +35,7 @@ from chaosrun.providers.host.proxy.messages import Answer, Request, Status
 RESTARTED = "CHAOSRUN_RESTARTED"
 """In the environment of what a revert started: the mark of its hold."""
 
-_ARMED_WITHIN = 5.0
+_ARMED_WITHIN = 20.0
 _GONE_WITHIN = 2.0
 _PROXY_ANSWERS_WITHIN = 3.0
 _SCRIPT = "CHAOSRUN_SCRIPT"

@@ -14,7 +14,7 @@ from tests.docker_engine import DockerEngine, docker_engine, point_at
 from tests.providers.docker.shop import ComposedShop
 
 
-def eventually(promise: Callable[[], object], within: float = 15.0) -> None:
+def eventually(promise: Callable[[], object], within: float = 30.0) -> None:
     """Wait until it is so."""
     until = time.monotonic() + within
     while not promise():

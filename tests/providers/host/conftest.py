@@ -28,7 +28,7 @@ from tests.control_groups import ControlGroup
 WORKER = [sys.executable, "-S", "-I", "-c"]
 
 
-def eventually(promise: Callable[[], object], within: float = 5.0) -> bool:
+def eventually(promise: Callable[[], object], within: float = 30.0) -> bool:
     until = time.monotonic() + within
     while not promise():
         if time.monotonic() > until:
