@@ -15,7 +15,7 @@ from typing import Any
 from chaosrun.journal import Store, open_journal
 from chaosrun.units import JSON
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 SKEWED = """
 import sys, time
 real, ahead = time.time, float(sys.argv.pop(1))
