@@ -26,7 +26,7 @@ from chaosrun.mechanisms.harm import Harm, Here, Seen
 from chaosrun.units import JSON
 
 MIB = 1 << 20
-_BEGINS_WITHIN = 20.0
+_BEGINS_WITHIN, _GROWS_WITHIN = 20.0, 3.0
 _SAMPLE = 0.2
 _SAMPLES = 12
 _ENDS_WITHIN = 3.0
@@ -124,6 +124,21 @@ class Memory(Pressure, frozen=True, kw_only=True, tag="memory"):
 
     def arguments(self, here: Here) -> dict[str, JSON]:  # noqa: ARG002
         return {"size": self.size, "share": self.share, "floor": self.floor}
+
+    def apply(self, here: Here) -> None:
+        """It takes until as much is taken, on a busy machine too: waited for while it grows."""
+        super().apply(here)
+        most, taken, grown = time.monotonic() + _BEGINS_WITHIN, 0, time.monotonic()
+        while time.monotonic() < min(most, grown + _GROWS_WITHIN):
+            try:
+                now = sum(map(_memory, family(here)))
+            except OSError:  # it has ended: the look that follows will say so
+                return
+            if now >= self.size * 0.9:
+                return
+            if now > taken:
+                taken, grown = now, time.monotonic()
+            time.sleep(_SAMPLE)
 
     def measure(self, pids: list[int], here: Here) -> Seen:  # noqa: ARG002
         taken = sum(map(_memory, pids))

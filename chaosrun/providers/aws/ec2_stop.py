@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 import re
-import time
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from chaosrun import commands
 from chaosrun.errors import Refused
 from chaosrun.fault import Evidence, Expiry, Fault, Hold, Permission
 from chaosrun.network import has_reference
@@ -142,7 +142,7 @@ class Ec2Stop(Fault[Aws], frozen=True, kw_only=True):
     def restored(cls, hold: Hold, client: Aws) -> Evidence:
         seen = _as_before(hold, client)
         if seen.seen:
-            time.sleep(APART)
+            commands.pause(APART)
             seen = _as_before(hold, client)
         return seen
 
