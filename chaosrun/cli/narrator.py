@@ -200,6 +200,8 @@ class Narrator:
     @_tell.register
     def _(self, event: e.InjectFailed) -> Iterator[Line]:
         text = f"{event.failure}: {_why(event.error, event.hint)}"
+        if event.unanswered:
+            text += "; it may still act, so it is looked at once more in some seconds"
         yield Line(event.at, "not injected", self._step(event.lease), text, "red")
 
     @_tell.register

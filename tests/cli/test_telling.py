@@ -11,12 +11,21 @@ from collections.abc import Callable
 from io import StringIO
 
 import pytest
+from msgspec.structs import replace
 
 from chaosrun.cli.console import aligned, cells, clean, clip, plain_values, styled, wants_color
 from chaosrun.cli.narrator import Line, Narrator, written
 from chaosrun.cli.picture import Scene, draw
 from chaosrun.cli.writer import Writer
-from chaosrun.events import AnyEvent, Finished, Moment, Outcome, Sampled
+from chaosrun.events import (
+    AnyEvent,
+    Failure,
+    Finished,
+    InjectFailed,
+    Moment,
+    Outcome,
+    Sampled,
+)
 from tests.reports.stories import STORIES
 
 Story = Callable[[], list[AnyEvent]]
@@ -53,6 +62,16 @@ def test_lines_are_as_wide_as_the_terminal_and_go_on_under_their_column(name: st
     for line in told(name):
         for part in written(line, color=False, width=100).splitlines():
             assert cells(part) <= 100 or " " not in part.strip()
+
+
+def test_it_is_told_why_what_is_restored_is_looked_at_once_more() -> None:
+    given_up = InjectFailed(
+        at=1, lease="r-0", failure=Failure.INDETERMINATE, error="no answer", unanswered=True
+    )
+    (line,) = Narrator().tell(given_up)
+    assert line.text.endswith("it may still act, so it is looked at once more in some seconds")
+    (line,) = Narrator().tell(replace(given_up, unanswered=False))
+    assert line.text == "indeterminate: no answer"
 
 
 def test_samples_that_hold_are_not_told_one_by_one() -> None:
