@@ -43,14 +43,8 @@ def conclude(run: Run) -> tuple[Verdict, str]:
 def _deviations(run: Run) -> Iterator[Stop]:
     within = format_seconds(run.spec.recover_within.seconds)
     for name, check in run.checks.items():
-        for held, broke, _ in (check.during, check.in_place):
-            if broke > check.check.tolerate.fraction * (held + broke):
-                reason = (
-                    f"the steady state did not hold: {name}: {broke} of {held + broke} samples "
-                    f"failed, {check.check.tolerate} tolerated"
-                )
-                yield Stop(Verdict.DEVIATED, reason, run.at)
-                break
+        if reason := check.broken():
+            yield Stop(Verdict.DEVIATED, reason, run.at)
         if check.streak < check.check.samples:
             said = f": {check.reason}" if check.reason else ""
             reason = f"the steady state did not return within {within}: {name}{said}"

@@ -178,15 +178,11 @@ def _check_broke(run: Run, check: CheckState, event: e.Sampled) -> Run:
     """A deviation that no later sample could make good is the answer: stop at once."""
     seconds = method_seconds(run.spec.method)
     planned = ceil(seconds / check.check.every.seconds) + 1 if check.check.every else 1
-    for held, broke, _ in (check.during, check.in_place):
-        if broke > check.check.tolerate.fraction * max(held + broke, planned):
-            said = f": {event.reason}" if event.reason else ""
-            reason = (
-                f"the steady state did not hold: {event.name}: {broke} of {held + broke} samples "
-                f"failed, {check.check.tolerate} tolerated{said}"
-            )
-            return _settle(_stopped(run, Verdict.DEVIATED, reason))
-    return run
+    reason = check.broken(planned)
+    if not reason:
+        return run
+    said = f": {event.reason}" if event.reason else ""
+    return _settle(_stopped(run, Verdict.DEVIATED, f"{reason}{said}"))
 
 
 def _guard_sampled(run: Run, guard: GuardState, event: e.Sampled) -> Run:

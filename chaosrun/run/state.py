@@ -51,6 +51,19 @@ class CheckState(msgspec.Struct, frozen=True):
     fresh: float = -inf
     reason: str = ""
 
+    def broken(self, of: int = 0) -> str:
+        """How more samples broke than are tolerated, in all or in place; nothing if they did not.
+
+        `of` is how many there will be at least.
+        """
+        for held, broke, _ in (self.during, self.in_place):
+            if broke > self.check.tolerate.fraction * max(held + broke, of):
+                return (
+                    f"the steady state did not hold: {self.check.name}: {broke} of {held + broke} "
+                    f"samples failed, {self.check.tolerate} tolerated"
+                )
+        return ""
+
 
 class GuardState(msgspec.Struct, frozen=True):
     """What is known of a guard. `hurting_since` is when the present hurt was first seen."""
