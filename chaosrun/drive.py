@@ -26,6 +26,12 @@ class Flight:
         self.cancellation = commands.Cancellation()
         self.job: Job | None = None
 
+    def give_up(self) -> None:
+        """End its commands, and wait for it no longer."""
+        self.cancellation.cancel()
+        if self.job:
+            self.job.give_up()
+
 
 class Drive:
     """A run that this engine drives: its fold, what is not durable yet, what is in flight.

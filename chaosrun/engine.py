@@ -191,13 +191,7 @@ class Engine:
 
         `news` are events that became known since the run's driver left it.
         """
-        state = fold(self._journal.events(run))
-        at = max(self._clock(), state.at)
-        events = [e.Resumed(at=at, driver=self.driver, reason=reason), *news]
-        self._journal.append(run, state.sequence, events)
-        for event in events:
-            state = evolve(state, event)
-        self._inbox.put(Taken(run, state, events))
+        self._inbox.put(self._resumed(run, reason, *news))
 
     def resume(self, run: str, reason: str) -> None:
         """Take up a run that its driver left, to revert what it owes.
@@ -205,11 +199,16 @@ class Engine:
         Raises SequenceTaken when another driver was quicker.
         """
         self.register()
+        self._taken(self._resumed(run, reason))
+
+    def _resumed(self, run: str, reason: str, *news: AnyEvent) -> Taken:
         state = fold(self._journal.events(run))
-        resumed = e.Resumed(at=max(self._clock(), state.at), driver=self.driver, reason=reason)
-        self._journal.append(run, state.sequence, [resumed])
-        self._observe(run, state.sequence, resumed)
-        self._adopt(run, evolve(state, resumed))
+        at = max(self._clock(), state.at)
+        events = [e.Resumed(at=at, driver=self.driver, reason=reason), *news]
+        self._journal.append(run, state.sequence, events)
+        for event in events:
+            state = evolve(state, event)
+        return Taken(run, state, events)
 
     def stop(self, run: str, verdict: Verdict, by: str, reason: str, signal: int = 0) -> None:
         """Ask a run to stop and revert. May be called from any thread or signal handler."""
@@ -339,16 +338,14 @@ class Engine:
                 self._is_late(message.run, event)
             else:
                 drive.given_up.discard(flight)
-                self._look_anew(drive, event.lease)
-                self._happened(message.run, drive, event)
+                self._comes_late(message.run, drive, event)
 
-    def _look_anew(self, drive: Drive, lease: str) -> None:
-        """Drop a look whether the lease is restored: it may have seen what was before."""
-        flight = drive.flights.pop(LookRestored(lease), None)
+    def _comes_late(self, name: str, drive: Drive, news: LateNews) -> None:
+        """A look whether its lease is restored is dropped: it may have seen what was before."""
+        flight = drive.flights.pop(LookRestored(news.lease), None)
         if flight is not None:
-            flight.cancellation.cancel()
-            if flight.job:
-                flight.job.give_up()
+            flight.give_up()
+        self._happened(name, drive, news)
 
     def _is_late(self, name: str, news: LateNews) -> None:
         self._late.append((name, news))
@@ -387,19 +384,16 @@ class Engine:
         for flight, (name, until) in list(self._astray.items()):
             if now >= until:
                 del self._astray[flight]
-                said = f"no answer within {now - flight.started:.3g}s"
-                event = failed(flight.effect, Failure.INDETERMINATE, said, flight.started)
+                event = _unanswered(flight, now)
                 assert isinstance(event, e.InjectFailed)
-                event = msgspec.structs.replace(event, at=now, late=True, unanswered=True)
-                self._is_late(name, event)
+                self._is_late(name, msgspec.structs.replace(event, late=True))
 
     def _take_up_late(self, now: float) -> None:
         """An injection that was given up ended after its run did: the run owes again."""
         late, self._late = self._late, []
         for name, news in late:
             if (drive := self._drives.get(name)) is not None:  # it was taken up meanwhile
-                self._look_anew(drive, news.lease)
-                self._happened(name, drive, news)
+                self._comes_late(name, drive, news)
             elif name in self._taking_up or now < self._take_up_at:
                 self._late.append((name, news))
             else:
@@ -428,14 +422,8 @@ class Engine:
             del drive.flights[flight.effect]
             if isinstance(flight.effect, Inject):
                 drive.given_up.add(flight)
-            flight.cancellation.cancel()
-            if flight.job:
-                flight.job.give_up()
-            said = f"no answer within {now - flight.started:.3g}s"
-            event = failed(flight.effect, Failure.INDETERMINATE, said, flight.started)
-            if isinstance(event, e.InjectFailed):
-                event = msgspec.structs.replace(event, unanswered=True)
-            self._happened(name, drive, msgspec.structs.replace(event, at=now))
+            flight.give_up()
+            self._happened(name, drive, _unanswered(flight, now))
 
     # --- deciding and acting --------------------------------------------------------------
 
@@ -496,9 +484,7 @@ class Engine:
 
     def _abandon(self, drive: Drive) -> None:
         for flight in drive.flights.values():
-            flight.cancellation.cancel()
-            if flight.job:
-                flight.job.give_up()
+            flight.give_up()
         drive.flights.clear()
 
     # --- the journal ------------------------------------------------------------------------
@@ -726,6 +712,15 @@ def _rare_searches_for_garbage() -> Iterator[None]:
     finally:
         gc.set_threshold(*usual)
         gc.unfreeze()
+
+
+def _unanswered(flight: Flight, now: float) -> AnyEvent:
+    """The event of an effect that nobody waits for any longer. Pure."""
+    said = f"no answer within {now - flight.started:.3g}s"
+    event = failed(flight.effect, Failure.INDETERMINATE, said, flight.started)
+    if isinstance(event, e.InjectFailed):
+        event = msgspec.structs.replace(event, unanswered=True)
+    return msgspec.structs.replace(event, at=now)
 
 
 def _first_record(effects: tuple[AnyEffect, ...]) -> Record | None:
