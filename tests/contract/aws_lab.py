@@ -10,7 +10,6 @@ import contextlib
 import functools
 import logging
 import os
-import sys
 import urllib.request
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +17,7 @@ from typing import Any, Self
 from chaosrun.lab.aws import gaps
 from chaosrun.providers.aws import marks
 from chaosrun.testing import BrokenPromise, Lab
+from tests.contract.sweeps import in_a_sweep
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -74,14 +74,6 @@ def _outside(name: str) -> Any:
     )
 
 
-def _in_a_sweep() -> bool:
-    """A sweep is nobody's fault: what it calls is no fault's to declare."""
-    frame = sys._getframe()
-    while frame is not None and frame.f_code is not marks.find.__code__:
-        frame = frame.f_back  # type: ignore[assignment]
-    return frame is not None
-
-
 class AwsLab(Lab):
     """A world in one Region, whose `made` makes it."""
 
@@ -104,7 +96,7 @@ class AwsLab(Lab):
         return self
 
     def _called(self, service: str, name: str) -> None:
-        if not _in_a_sweep():
+        if not in_a_sweep(marks.find):
             self.calls.add(f"{_PREFIXES.get(service, service)}:{name}")
 
     def __exit__(

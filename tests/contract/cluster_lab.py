@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import sys
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -22,6 +21,7 @@ from chaosrun.units import JSON
 from tests.cluster.objects import deployment, is_whole, namespace, pods, ready, worn
 from tests.cluster.outside import Object, outside, until
 from tests.cluster.session import enter
+from tests.contract.sweeps import in_a_sweep
 
 _PATH = re.compile(
     r"/(?:api/v1|apis/(?P<group>[^/]+)/[^/]+)"
@@ -58,14 +58,6 @@ def covered(right: Permission, granted: set[Permission]) -> bool:
     )
 
 
-def _in_a_sweep() -> bool:
-    """A sweep is nobody's fault: what it calls is no fault's to declare."""
-    frame = sys._getframe()
-    while frame is not None and frame.f_code is not marks.find.__code__:
-        frame = frame.f_back  # type: ignore[assignment]
-    return frame is not None
-
-
 class ClusterLab(Lab):
     """A world in the cluster, which `made` makes and `whole` waits for."""
 
@@ -99,7 +91,7 @@ class ClusterLab(Lab):
         return self
 
     def _called(self, method: str, path: str, query: Mapping[str, str]) -> None:
-        if not _in_a_sweep() and (right := right_of(method, path, query)):
+        if not in_a_sweep(marks.find) and (right := right_of(method, path, query)):
             self.calls.add(right)
 
     def __exit__(

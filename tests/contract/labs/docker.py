@@ -15,7 +15,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -29,6 +28,7 @@ from chaosrun.providers.docker import life, marks
 from chaosrun.testing import BrokenPromise, Lab
 from chaosrun.units import JSON
 from tests.contract.labs.host import directory_of_ours, looked_at, with_word
+from tests.contract.sweeps import in_a_sweep
 from tests.docker_engine import DockerEngine, docker_engine, point_at
 
 PROJECT = "chaosrun-lab"
@@ -138,7 +138,7 @@ class DockerLab(Lab):
         return self
 
     def _called(self, method: str, path: str) -> None:
-        if not _in_a_sweep():
+        if not in_a_sweep(marks.find):
             self.calls.add(_template(method, path))
 
     def __exit__(
@@ -151,14 +151,6 @@ class DockerLab(Lab):
         declared = {permission.action for permission in self.kind().permissions}
         if kind is None and (undeclared := self.calls - declared):
             raise BrokenPromise(f"{self.fault} calls what it does not declare: {undeclared}")
-
-
-def _in_a_sweep() -> bool:
-    """A sweep is nobody's fault: what it calls is no fault's to declare."""
-    frame = sys._getframe()
-    while frame is not None and frame.f_code is not marks.find.__code__:
-        frame = frame.f_back  # type: ignore[assignment]
-    return frame is not None
 
 
 def _template(method: str, path: str) -> str:

@@ -69,9 +69,8 @@ def test_an_agent_ends_in_time_though_its_runners_clock_is_ahead(
     type(fault).revert(hold, cluster)
 
 
-def test_an_agent_that_fails_to_take_away_what_a_killed_one_left_is_followed_by_another(
-    cluster: Kubernetes, busy: Callable[..., AnyFault], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def killed_in_place(cluster: Kubernetes, busy: Callable[..., AnyFault]) -> tuple[AnyFault, Hold]:
+    """A fault that is done, and whose helper was killed."""
     fault = busy("one", "helper")
     hold = replace(planned(fault, cluster), deadline=time.time() + 120)
     type(fault).inject(hold, cluster)
@@ -81,6 +80,13 @@ def test_an_agent_that_fails_to_take_away_what_a_killed_one_left_is_followed_by_
             Access(), at.pod, at.name, ["python3", "-c", KILL, at.errand.mark], within=20
         )
     until(lambda: state_of(at, hold, cluster) == "killed", "it should be killed")
+    return fault, hold
+
+
+def test_an_agent_that_fails_to_take_away_what_a_killed_one_left_is_followed_by_another(
+    cluster: Kubernetes, busy: Callable[..., AnyFault], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault, hold = killed_in_place(cluster, busy)
     start = agent_pods.start
     with monkeypatch.context() as patched:
         patched.setattr(agent_pods, "start", lambda h, c, at, _: start(h, c, at, "no-such-word"))
@@ -157,15 +163,7 @@ def test_a_helper_that_its_node_turns_away_has_done_nothing_and_leaves_nothing(
 def test_helpers_that_were_turned_away_are_no_end_of_taking_away(
     cluster: Kubernetes, busy: Callable[..., AnyFault], request: pytest.FixtureRequest
 ) -> None:
-    fault = busy("one", "helper")
-    hold = replace(planned(fault, cluster), deadline=time.time() + 120)
-    type(fault).inject(hold, cluster)
-    (at,) = agents.agents(hold)
-    with contextlib.suppress(Indeterminate):  # it kills the one that was asked, and says nothing
-        cluster.execute(
-            Access(), at.pod, at.name, ["python3", "-c", KILL, at.errand.mark], within=20
-        )
-    until(lambda: state_of(at, hold, cluster) == "killed", "it should be killed")
+    fault, hold = killed_in_place(cluster, busy)
     make_room = request.getfixturevalue("no_room")
     for _ in range(3):
         with pytest.raises(Indeterminate, match="turned away by the node"):
